@@ -1,0 +1,228 @@
+"""The one contract all enhancers keep, and what they share: padding, tiling, options."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+OnStep = Callable[[int, int, Tensor | None], None]
+"""Called as `on_step(i, n, preview)` after step i of n (1-based); may raise to cancel.
+
+`preview` is the current estimate, (N, 3, H, W) in [0, 1], or None where there is none yet.
+"""
+
+TILE = 512
+"""Side in pixels of the square a network sees at once; larger photos are tiled."""
+
+OVERLAP = 64
+"""Pixels by which neighbouring tiles overlap; results are cross-faded over them."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A number the user may set; `restore(**{name: value})`."""
+
+    name: str
+    low: float
+    high: float
+    default: float
+    help: str
+    integer: bool = False
+
+    def check(self, value: float) -> float:
+        """Return `value` as the option's type. Raises ValueError outside [low, high]."""
+        number = float(value)
+        if not self.low <= number <= self.high:
+            raise ValueError(
+                f"{self.name} must lie between {self.low:g} and {self.high:g}, but got {value:g}."
+            )
+        if self.integer and number != int(number):
+            raise ValueError(f"{self.name} must be a whole number, but got {value:g}.")
+        return int(number) if self.integer else number
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a user or a results table needs to know of an enhancer."""
+
+    name: str
+    """Key of `enhancers.load`, and the suffix of files written."""
+    title: str
+    """Name for people."""
+    parameters: int
+    """Number of weights used to restore a photo."""
+    sha256: str
+    """Of the weights file, so that a result can be traced to it."""
+    training: dict = field(default_factory=dict)
+    """Summary of the training run: steps, minutes, crops seen, device, validation PSNR."""
+    options: tuple[Option, ...] = ()
+    """What `restore` takes beyond the photo, the mask and the seed."""
+
+
+class Enhancer(ABC):
+    """Restores photos: any size, any blend of degradations, optionally with a mask of holes."""
+
+    spec: Spec
+    device: torch.device
+
+    @abstractmethod
+    def _restore(
+        self, degraded: Tensor, mask: Tensor, generator: torch.Generator, on_step: OnStep, **options
+    ) -> Tensor:
+        """Restore a checked batch; pixels under the mask are already neutral grey."""
+
+    @torch.inference_mode()
+    def restore(
+        self,
+        degraded: Tensor,
+        mask: Tensor | None = None,
+        *,
+        seed: int = 0,
+        on_step: OnStep | None = None,
+        **options: float,
+    ) -> Tensor:
+        """Restore a batch of photos; the same seed gives the same pixels.
+
+        degraded: (N, 3, H, W) in [0, 1], any H, W >= 1. mask: (N, 1, H, W), 1 where a pixel is
+        unknown and to be invented, 0 elsewhere; what `degraded` holds there is not looked at.
+        options: see `spec.options`; those left out take their defaults.
+        Returns (N, 3, H, W) in [0, 1] on the device of `degraded`.
+        Raises ValueError for a wrong shape, range or option; whatever `on_step` raises.
+        """
+        _check_photo(degraded)
+        mask = _check_mask(mask, degraded)
+        known = {option.name: option for option in self.spec.options}
+        if unknown := sorted(set(options) - set(known)):
+            raise ValueError(
+                f"{self.spec.name} has no option {', '.join(unknown)}; "
+                f"it takes {', '.join(known) or 'none'}."
+            )
+        values = {name: o.check(options.get(name, o.default)) for name, o in known.items()}
+        generator = torch.Generator().manual_seed(seed)
+        restored = self._restore(
+            torch.lerp(degraded, degraded.new_tensor(0.5), mask).to(self.device),
+            mask.to(self.device),
+            generator,
+            on_step or (lambda i, n, preview: None),
+            **values,
+        )
+        return restored.clamp(0, 1).to(degraded.device)
+
+
+def _check_photo(photo: Tensor) -> None:
+    if photo.ndim != 4 or photo.shape[1] != 3 or 0 in photo.shape:
+        raise ValueError(f"Expected photos of shape (N, 3, H, W), but got {tuple(photo.shape)}.")
+    if not photo.is_floating_point():
+        raise ValueError(f"Expected floating-point pixels in [0, 1], but got {photo.dtype}.")
+    low, high = photo.aminmax()
+    if not (low >= 0 and high <= 1):  # also catches NaN
+        raise ValueError(f"Expected pixels in [0, 1], but got [{low:.3g}, {high:.3g}].")
+
+
+def _check_mask(mask: Tensor | None, photo: Tensor) -> Tensor:
+    shape = (photo.shape[0], 1, *photo.shape[2:])
+    if mask is None:
+        return photo.new_zeros(shape)
+    if tuple(mask.shape) != shape:
+        raise ValueError(f"Expected a mask of shape {shape}, but got {tuple(mask.shape)}.")
+    return (mask > 0.5).to(photo)
+
+
+def tiled(
+    network: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    multiple: int,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+) -> Tensor:
+    """Apply a size-preserving network to photos of any size at bounded memory.
+
+    x: (N, C, H, W). `network` maps (N, C, h, w) to (N, C', h, w) for h, w divisible by `multiple`.
+    Photos up to `tile` on both sides go through whole, padded by reflection; larger ones in
+    tiles that overlap by `overlap` and are cross-faded linearly. Returns (N, C', H, W).
+    """
+    H, W = x.shape[-2:]
+    tops, lefts = _starts(H, tile, overlap), _starts(W, tile, overlap)
+    if len(tops) == len(lefts) == 1:
+        return _padded(network, x, multiple)
+    result: Tensor | None = None
+    weight = x.new_zeros(1, 1, H, W)
+    for top in tops:
+        for left in lefts:
+            rows, columns = slice(top, min(top + tile, H)), slice(left, min(left + tile, W))
+            out = _padded(network, x[..., rows, columns], multiple)
+            h, w = out.shape[-2:]
+            fade = _fade(h, top > 0, rows.stop < H, overlap)[:, None] * _fade(
+                w, left > 0, columns.stop < W, overlap
+            )
+            fade = fade.to(x)
+            if result is None:
+                result = x.new_zeros(x.shape[0], out.shape[1], H, W)
+            result[..., rows, columns] += out * fade
+            weight[..., rows, columns] += fade
+    return result.div_(weight)
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    """First pixel of each tile along one side; the last tile ends flush with the picture."""
+    if length <= tile:
+        return [0]
+    stride = tile - overlap
+    return [*range(0, length - tile, stride), length - tile]
+
+
+def _fade(length: int, before: bool, after: bool, overlap: int) -> Tensor:
+    """Weights of a tile along one side: linear ramps on the sides where it has a neighbour."""
+    ramp = (torch.arange(overlap) + 0.5) / overlap
+    fade = torch.ones(length)
+    if before:
+        fade[:overlap] *= ramp
+    if after:
+        fade[-overlap:] *= ramp.flip(0)
+    return fade
+
+
+def _padded(network: Callable[[Tensor], Tensor], x: Tensor, multiple: int) -> Tensor:
+    """Apply `network` to x padded to a multiple, by reflection as far as the photo allows."""
+    H, W = x.shape[-2:]
+    x = pad_to_multiple(x, multiple)
+    return network(x.contiguous(memory_format=torch.channels_last))[..., :H, :W]
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Extend x at the right and bottom to sides divisible by `multiple`.
+
+    Reflects, and replicates the border where a side is too short to reflect.
+    """
+    H, W = x.shape[-2:]
+    right, bottom = -W % multiple, -H % multiple
+    mirrored_right, mirrored_bottom = min(right, W - 1), min(bottom, H - 1)
+    x = F.pad(x, (0, mirrored_right, 0, mirrored_bottom), mode="reflect")
+    return F.pad(x, (0, right - mirrored_right, 0, bottom - mirrored_bottom), mode="replicate")
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Bfloat16 autocast where the processor computes in it; otherwise a no-op.
+
+    Without native instructions (AVX512-BF16, AMX) bfloat16 is emulated and about four times
+    slower than float32, so the processor is asked first.
+    """
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        native = any(capabilities.get(k, False) for k in ("avx512_bf16", "amx_bf16", "arm_bf16"))
+    else:
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
