@@ -1,0 +1,98 @@
+"""Named photos to measure on: a folder of files, or the photos inside scikit-image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from torch import Tensor
+
+from enhancers import images
+
+SAMPLES = "samples"
+"""The dataset that every installation has. A folder of that name is `./samples`."""
+
+SAMPLE_SIDE = 512
+"""Bundled photos are cropped around their centre to at most this many pixels a side.
+
+Cropped rather than shrunk, so that the sharpness measured is the photo's own.
+"""
+
+# The photos that come inside scikit-image's wheel: nothing is downloaded. Left out are its
+# textures, drawings, printed text, and pictures that are themselves noisy or blurred.
+_SAMPLES: dict[str, Callable[[], np.ndarray]] = {
+    "astronaut": skimage.data.astronaut,
+    "camera": skimage.data.camera,  # grey
+    "chelsea": skimage.data.chelsea,
+    "coffee": skimage.data.coffee,
+    "coins": skimage.data.coins,  # grey
+    "immunohistochemistry": skimage.data.immunohistochemistry,
+    "moon": skimage.data.moon,  # grey
+    "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
+    "retina": skimage.data.retina,
+    "rocket": skimage.data.rocket,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One photo of a dataset, read only when asked for."""
+
+    name: str
+    """Unique within the dataset; a file is called the same on every machine."""
+    load: Callable[[], Tensor]
+    """Returns (1, 3, H, W) in [0, 1]; transparency is ignored. Raises `images.ImageError`."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named photos in a fixed order."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def open_dataset(spec: str | Path) -> Dataset:
+    """Return the photos in a folder, or `"samples"`.
+
+    A folder's dataset is named after it, and each photo after its file; subfolders are not
+    entered. Photos are not opened yet: a damaged one shows when it is loaded. Raises ValueError
+    where there is no such folder, or no photo in it.
+    """
+    if spec == SAMPLES:
+        return Dataset(SAMPLES, tuple(Entry(n, partial(_sample, n)) for n in _SAMPLES))
+    folder = Path(spec)
+    if not folder.is_dir():
+        raise ValueError(f"'{folder}' is not a folder; give a folder of photos, or '{SAMPLES}'.")
+    files = images.list_images([folder])
+    if not files:
+        raise ValueError(f"No photos are in '{folder}'; subfolders must be named each.")
+    return Dataset(folder.resolve().name, tuple(Entry(f.name, partial(_photo, f)) for f in files))
+
+
+def _photo(file: Path) -> Tensor:
+    return images.load(file).pixels
+
+
+def _sample(name: str) -> Tensor:
+    picture = _SAMPLES[name]()
+    if picture.ndim == 2:  # grey
+        picture = np.stack([picture] * 3, axis=-1)
+    return images.from_uint8(_centre(picture, SAMPLE_SIDE))
+
+
+def _centre(picture: np.ndarray, side: int) -> np.ndarray:
+    """Crop (H, W, 3) around its centre to at most side × side."""
+    H, W = picture.shape[:2]
+    top, left = max(0, H - side) // 2, max(0, W - side) // 2
+    return picture[top : top + side, left : left + side]
