@@ -1,0 +1,373 @@
+"""Time one restoration of each method beside networks of known shape, on the same photo.
+
+python -m eval.speed --out speed.csv [--memory] [--app]
+
+Seconds of one machine say little on another; the ratio to a network that everybody knows says
+more. FFDNet and DnCNN stand in with random weights: their shape decides the time, their weights
+do not. --memory adds the peak memory of one restoration per method, each in a process of its
+own, and --app the time from starting app.py to its first page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from enhancers import images
+from enhancers.base import autocast
+from eval.benchmark import Method, commit, load_restorers, parse_methods, positive
+from eval.datasets import open_dataset
+from eval.results import aligned, label, options_text
+
+ROOT = Path(__file__).resolve().parents[1]
+
+METHODS = "vae,gan,diffusion,diffusion:steps=1"
+YARDSTICK = "ffdnet-shape"
+MEMORY_SIZES = ("512x512", "4000x3000")
+APP_PATIENCE_S = 120
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the file. Fields that do not apply are empty."""
+
+    method: str
+    options: str
+    size: str
+    """Width x height in pixels."""
+    threads: int
+    median_s: float | str = ""
+    min_s: float | str = ""
+    ratio_to_ffdnet_shape: float | str = ""
+    """Of the medians."""
+    peak_rss_mb: float | str = ""
+    """Largest resident memory of the process, in units of 2^20 bytes, Python and torch included."""
+    commit: str = ""
+    torch: str = ""
+    cpu: str = ""
+    dtype: str = ""
+    """In which convolutions compute."""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def ffdnet_shape() -> nn.Module:
+    """Return a network of colour FFDNet's shape, (N, 3, H, W) to (N, 3, H, W), H and W even.
+
+    Zhang et al. 2018, "FFDNet": 12 convolutions of 96 channels on pixel-unshuffled photos, with
+    a map of the noise level as 13th input channel.
+    """
+    return nn.Sequential(
+        nn.PixelUnshuffle(2),
+        nn.ZeroPad3d((0, 0, 0, 0, 0, 1)),  # the noise map: its values do not change the time
+        *_convolutions(13, 96, 12, depth=12),
+        nn.PixelShuffle(2),
+    )
+
+
+def dncnn_shape() -> nn.Module:
+    """Return a network of colour DnCNN's shape, (N, 3, H, W) to (N, 3, H, W).
+
+    Zhang et al. 2017, "Beyond a Gaussian denoiser": 20 convolutions of 64 channels, with their
+    batch normalisation merged into them as one does to run it.
+    """
+    return nn.Sequential(*_convolutions(3, 64, 3, depth=20))
+
+
+def _convolutions(inputs: int, channels: int, outputs: int, depth: int) -> list[nn.Module]:
+    """3x3 convolutions with ReLU between them."""
+    layers: list[nn.Module] = [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU(inplace=True)]
+    for _ in range(depth - 2):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True)]
+    return [*layers, nn.Conv2d(channels, outputs, 3, padding=1)]
+
+
+def fastest(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return how to run a network as fast as this processor can."""
+    network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(photo: Tensor) -> Tensor:
+        with autocast(photo.device):
+            return network(photo.contiguous(memory_format=torch.channels_last)).float()
+
+    return run
+
+
+def yardsticks() -> dict[Method, Callable[[Tensor], Tensor]]:
+    """Return the networks to compare with, by name."""
+    return {
+        Method(YARDSTICK): fastest(ffdnet_shape()),
+        Method("dncnn-shape"): fastest(dncnn_shape()),
+    }
+
+
+def contenders(methods: Iterable[Method]) -> dict[Method, Callable[[Tensor], Tensor]]:
+    """Return how to run each method on a photo, with its options."""
+    restorers, _ = load_restorers(methods, "cpu")
+
+    def bound(restore: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda photo: restore(photo, photo.new_zeros(1, 1, *photo.shape[-2:]), 0)
+
+    return {method: bound(restore) for method, restore in restorers.items()}
+
+
+def measure_times(
+    runs: dict[Method, Callable[[Tensor], Tensor]], photo: Tensor, repeats: int
+) -> dict[Method, list[float]]:
+    """Time each run `repeats` times after a warm-up, in turns (A, B, C, A, B, C, ...).
+
+    In turns, so that a processor that grows hot or busy slows all alike.
+    """
+    seconds: dict[Method, list[float]] = {method: [] for method in runs}
+    with tqdm(total=len(runs) * (repeats + 1), unit="run") as bar:
+        for repeat in range(repeats + 1):
+            for method, run in runs.items():
+                start = time.perf_counter()
+                run(photo)
+                if repeat > 0:
+                    seconds[method].append(time.perf_counter() - start)
+                bar.update()
+    return seconds
+
+
+def time_rows(seconds: dict[Method, list[float]], size: str, threads: int) -> list[Row]:
+    """Return one row per method; the ratio is to the median of `ffdnet-shape`."""
+    reference = statistics.median(seconds[Method(YARDSTICK)])
+    rows = []
+    for method, times in seconds.items():
+        median = statistics.median(times)
+        rows.append(
+            Row(
+                method.name,
+                options_text(dict(method.options)),
+                size,
+                threads,
+                median_s=round(median, 4),
+                min_s=round(min(times), 4),
+                ratio_to_ffdnet_shape=round(median / reference, 3),
+                **_stamp(),
+            )
+        )
+    return rows
+
+
+def sample_photo(width: int, height: int) -> Tensor:
+    """Return a bundled photo, stretched to that size, (1, 3, height, width)."""
+    photo = open_dataset("samples").entries[0].load()
+    return F.interpolate(photo, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def memory_rows(methods: Sequence[Method], sizes: Iterable[str], threads: int) -> list[Row]:
+    """Return the peak memory of one restoration, each in a fresh process.
+
+    The last row of each size, `all`, restores with one method after the other in one process, as
+    the page does.
+    """
+    rows = []
+    typed = {method: _typed(method) for method in methods}
+    typed[Method("all")] = ",".join(typed.values())
+    jobs = [(size, method, words) for size in sizes for method, words in typed.items()]
+    for size, method, words in tqdm(jobs, unit="process"):
+        command = [sys.executable, "-m", "eval.speed", "--child", words, "--child-size", size]
+        command += ["--threads", str(threads)]
+        child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if child.returncode:
+            raise RuntimeError(f"Restoring {size} with {words} failed: {_last_line(child.stderr)}")
+        peak = float(child.stdout.split()[-1])
+        options = options_text(dict(method.options))
+        rows.append(Row(method.name, options, size, threads, peak_rss_mb=round(peak), **_stamp()))
+    return rows
+
+
+def _typed(method: Method) -> str:
+    return label(method.name, options_text(dict(method.options)))
+
+
+def peak_rss_mb(pid: int | str = "self") -> float:
+    """Return the largest resident memory that a process has had, in units of 2^20 bytes.
+
+    Linux only. Not `resource.ru_maxrss`: a new process inherits there the peak of the one that
+    started it, and we hold torch in memory.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"No peak memory is known of process {pid}.")
+
+
+def app_row(threads: int) -> Row:
+    """Start app.py on a free port and return the time until its page answers, and its memory."""
+    port = _free_port()
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    }
+    with tempfile.TemporaryFile("w+") as log:
+        start = time.perf_counter()
+        app = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            while not _answers(f"http://127.0.0.1:{port}/"):
+                if app.poll() is not None or time.perf_counter() - start > APP_PATIENCE_S:
+                    log.seek(0)
+                    raise RuntimeError(f"app.py does not answer: {_last_line(log.read())}")
+                time.sleep(0.1)
+            seconds = time.perf_counter() - start
+            peak = peak_rss_mb(app.pid)
+        finally:
+            app.terminate()
+            try:
+                app.wait(10)
+            except subprocess.TimeoutExpired:
+                app.kill()
+                app.wait()
+    return Row(
+        "app",
+        "first page",
+        "",
+        threads,
+        median_s=round(seconds, 2),
+        min_s=round(seconds, 2),
+        peak_rss_mb=round(peak),
+        **_stamp(),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by a proxy
+    try:
+        with opener.open(url, timeout=5) as response:
+            return response.status == 200 and bool(response.read(1))
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]
+
+
+@functools.cache
+def _stamp() -> dict[str, str]:
+    return {"commit": commit(), "torch": torch.__version__, "cpu": cpu_name(), "dtype": dtype()}
+
+
+def dtype() -> str:
+    """Return the type in which convolutions compute under `autocast` on this processor."""
+    with autocast(torch.device("cpu")):
+        lower = torch.is_autocast_enabled("cpu")
+        return str(torch.get_autocast_dtype("cpu") if lower else torch.float32).split(".")[-1]
+
+
+def cpu_name() -> str:
+    """Return the processor's name as its maker gives it, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def write(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as csv, replacing the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(row) for row in rows)
+
+
+def format_rows(rows: Iterable[Row]) -> str:
+    """Lay rows out as text, without the columns that are the same in all."""
+    columns = COLUMNS[: COLUMNS.index("commit")]
+    return "\n".join(aligned([columns, *([str(v) for v in astuple(r)[:8]] for r in rows)]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    try:
+        if args.child:
+            _restore_once(parse_methods(args.child), args.child_size)
+            print(peak_rss_mb())
+            return 0
+        methods = parse_methods(args.methods)
+        runs = {**yardsticks(), **contenders(methods)}
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    photo = sample_photo(args.size, args.size)
+    seconds = measure_times(runs, photo, args.repeats)
+    rows = time_rows(seconds, f"{args.size}x{args.size}", args.threads)
+    write(rows, args.out)  # already: what follows takes long
+    if args.memory:
+        rows += memory_rows(methods, args.memory_sizes, args.threads)
+    if args.app:
+        rows.append(app_row(args.threads))
+    write(rows, args.out)
+    print(format_rows(rows))
+    print(f"\n{cpu_name()}, {dtype()}, torch {torch.__version__}, commit {commit()}")
+    return 0
+
+
+def _restore_once(methods: Iterable[Method], size: str) -> None:
+    width, height = map(int, size.split("x"))
+    photo = images.quantise(sample_photo(width, height))
+    for run in contenders(methods).values():
+        run(photo)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.speed", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--out", type=Path, default=Path("speed.csv"))
+    parser.add_argument("--methods", default=METHODS, help="default: %(default)s")
+    parser.add_argument("--size", type=positive, default=512, metavar="PX", help="side in pixels")
+    parser.add_argument("--threads", type=positive, default=2, metavar="N")
+    parser.add_argument("--repeats", type=positive, default=5, metavar="N")
+    parser.add_argument("--memory", action="store_true", help="measure peak memory too")
+    parser.add_argument(
+        "--memory-sizes",
+        nargs="+",
+        default=list(MEMORY_SIZES),
+        metavar="WxH",
+        help=f"default: {' '.join(MEMORY_SIZES)}",
+    )
+    parser.add_argument("--app", action="store_true", help="measure the start of app.py too")
+    parser.add_argument("--child", help=argparse.SUPPRESS)  # one restoration, for --memory
+    parser.add_argument("--child-size", default="512x512", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
