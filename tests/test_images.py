@@ -713,7 +713,8 @@ def test_a_mask_is_turned_upright_and_must_fit():
     turned = Image.fromarray(np.ascontiguousarray(np.rot90(HOLES * np.uint8(255))))
     mask = load_mask(encoded(turned, "PNG", exif=exif), (5, 7))
     assert np.array_equal(mask[0, 0].numpy(), HOLES.astype(np.float32))
-    for picture in (encoded(turned, "PNG"), encoded(Image.new("L", (8, 5)), "PNG")):
+    header_alone = io.BytesIO(png(8, 5, 8, 0))
+    for picture in (encoded(turned, "PNG"), encoded(Image.new("L", (8, 5)), "PNG"), header_alone):
         with pytest.raises(ImageError, match="photo's size of 7 × 5 pixels"):
             load_mask(picture, (5, 7))
 
