@@ -146,29 +146,32 @@ def tiled(
     """Apply a size-preserving network to photos of any size at bounded memory.
 
     x: (N, C, H, W). `network` maps (N, C, h, w) to (N, C', h, w) for h, w divisible by `multiple`.
-    Photos up to `tile` on both sides go through whole, padded by reflection; larger ones in
-    tiles that overlap by `overlap` and are cross-faded linearly. Returns (N, C', H, W).
+    The photo is padded by reflection; up to `tile` on both sides it goes through whole, larger
+    ones in tiles that overlap by `overlap` and are cross-faded linearly. `tile` and `overlap`
+    must be divisible by `multiple`. Returns (N, C', H, W).
     """
     H, W = x.shape[-2:]
-    tops, lefts = _starts(H, tile, overlap), _starts(W, tile, overlap)
+    x = pad_to_multiple(x, multiple).contiguous(memory_format=torch.channels_last)
+    height, width = x.shape[-2:]
+    tops, lefts = _starts(height, tile, overlap), _starts(width, tile, overlap)
     if len(tops) == len(lefts) == 1:
-        return _padded(network, x, multiple)
+        return network(x)[..., :H, :W]
     result: Tensor | None = None
-    weight = x.new_zeros(1, 1, H, W)
+    weight = x.new_zeros(1, 1, height, width)
     for top in tops:
         for left in lefts:
-            rows, columns = slice(top, min(top + tile, H)), slice(left, min(left + tile, W))
-            out = _padded(network, x[..., rows, columns], multiple)
+            rows, columns = slice(top, top + tile), slice(left, left + tile)
+            out = network(x[..., rows, columns])
             h, w = out.shape[-2:]
-            fade = _fade(h, top > 0, rows.stop < H, overlap)[:, None] * _fade(
-                w, left > 0, columns.stop < W, overlap
-            )
-            fade = fade.to(x)
+            fade = (
+                _fade(h, top > 0, rows.stop < height, overlap)[:, None]
+                * _fade(w, left > 0, columns.stop < width, overlap)
+            ).to(x)
             if result is None:
-                result = x.new_zeros(x.shape[0], out.shape[1], H, W)
+                result = x.new_zeros(x.shape[0], out.shape[1], height, width)
             result[..., rows, columns] += out * fade
             weight[..., rows, columns] += fade
-    return result.div_(weight)
+    return result.div_(weight)[..., :H, :W]
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -188,13 +191,6 @@ def _fade(length: int, before: bool, after: bool, overlap: int) -> Tensor:
     if after:
         fade[-overlap:] *= ramp.flip(0)
     return fade
-
-
-def _padded(network: Callable[[Tensor], Tensor], x: Tensor, multiple: int) -> Tensor:
-    """Apply `network` to x padded to a multiple, by reflection as far as the photo allows."""
-    H, W = x.shape[-2:]
-    x = pad_to_multiple(x, multiple)
-    return network(x.contiguous(memory_format=torch.channels_last))[..., :H, :W]
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

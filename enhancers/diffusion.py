@@ -1,0 +1,184 @@
+"""The diffusion model: a diffusers UNet2DModel and DDIM scheduler, conditioned on the photo.
+
+The network predicts the clean photo from the noisy state and the degraded photo. At the first
+step the state is pure noise and says nothing, so the prediction is the mean of all plausible
+photos, the best in PSNR; further steps of DDIM (Song et al. 2021) walk to one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from enhancers._torchvision import ensure_importable
+
+ensure_importable()
+
+from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
+from diffusers.configuration_utils import register_to_config  # noqa: E402
+
+from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
+from enhancers.layers import (  # noqa: E402
+    HEAD_CHANNELS,
+    INPUT_CHANNELS,
+    Lift,
+    correct,
+    exposure,
+    kaiming,
+    network_input,
+    thumbnail,
+)
+from enhancers.weights import read_spec  # noqa: E402
+
+SIGMA_MIN, SIGMA_MAX = 0.01, 3.0
+"""Noise-to-signal ratio of the first and the last but one training step, photos in [-1, 1]."""
+
+SIGMA_TRUST = 0.1
+"""Ratio at which the noisy state is as good a guess of the clean photo as the degraded one."""
+
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+class RestorationUNet(UNet2DModel):
+    """UNet2DModel without normalisation, on pixel-unshuffled photos; sides divisible by 8.
+
+    Group norms would hide the strength of the degradation (they are replaced by identities), and
+    the blocks start close to the identity, each second convolution scaled by 0.1.
+    """
+
+    multiple = 8
+
+    @register_to_config
+    def __init__(
+        self,
+        block_out_channels: tuple[int, ...] = (32, 64, 128),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 8,
+    ):
+        super().__init__(
+            in_channels=INPUT_CHANNELS + 12,
+            out_channels=HEAD_CHANNELS,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            down_block_types=("DownBlock2D",) * len(block_out_channels),
+            up_block_types=("UpBlock2D",) * len(block_out_channels),
+            act_fn="relu",
+            add_attention=False,
+        )
+        for name, module in list(self.named_modules()):
+            if isinstance(module, nn.GroupNorm):
+                parent = self.get_submodule(name.rpartition(".")[0])
+                setattr(parent, name.rpartition(".")[2], nn.Identity())
+        self.conv_act = nn.Identity()
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                kaiming(module, _gain(name))
+        self.lift = Lift()
+
+    def predict(
+        self,
+        state: Tensor,
+        timestep: Tensor,
+        alpha_bar: Tensor,
+        degraded: Tensor,
+        mask: Tensor,
+        exposure: Tensor,
+    ) -> Tensor:
+        """Predict the clean photo, (N, 3, H, W) in about [0, 1].
+
+        state: noisy photo x_t, (N, 3, H, W), on the scheduler's scale ([-1, 1] plus noise).
+        timestep, alpha_bar: (N,). degraded in [0, 1], mask, exposure: as in `network_input`.
+        """
+        # Scaled by sqrt(alpha_bar), a state of pure noise is zero and says nothing.
+        alpha_bar = alpha_bar.view(-1, 1, 1, 1)
+        scaled = alpha_bar.sqrt() * state
+        lifted = self.lift(degraded, exposure)
+        x = network_input(degraded, lifted, mask, exposure)
+        x = torch.cat([x, F.pixel_unshuffle(scaled, 2)], 1)
+        head = self(x, timestep).sample.to(state.dtype)
+        # Two views of the clean photo, weighted by their inverse variances; at pure noise the
+        # weight of the state is zero, and what remains is the degraded photo, lifted, plus a residual.
+        trust = SIGMA_TRUST**2 * alpha_bar / (1 - alpha_bar + SIGMA_TRUST**2 * alpha_bar)
+        view = 0.5 * state / alpha_bar.sqrt().clamp(min=1e-4) + 0.5
+        return correct(torch.lerp(lifted, view.clamp(0, 1), trust), head)
+
+
+def _gain(name: str) -> float:
+    """Scale of a layer's first weights: near-identity blocks and output, linear layers in between.
+
+    Without norms nothing else keeps the features from growing from layer to layer.
+    """
+    if name == "conv_out":
+        return 0.01
+    if name.endswith(("conv2", "time_emb_proj")):
+        return 0.1
+    linear = name.endswith("conv_shortcut") or "samplers" in name
+    return 0.7 if linear else 1.0
+
+
+def make_scheduler(timesteps: int = 1000) -> DDIMScheduler:
+    """Return a DDIM scheduler whose noise-to-signal ratio grows geometrically, then to infinity.
+
+    Beside a degraded photo, noise far above the degradation's own says nothing and noise far
+    below it nothing new; equal ratios per step spread the steps over the range between. The last
+    training step has no signal at all, and sampling starts there (Lin et al. 2024).
+    """
+    sigma = torch.logspace(
+        math.log10(SIGMA_MIN), math.log10(SIGMA_MAX), timesteps - 1, dtype=torch.float64
+    )
+    alpha_bar = torch.cat([1 / (1 + sigma**2), torch.zeros(1, dtype=torch.float64)])
+    before = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar[:-1]])
+    return DDIMScheduler(
+        num_train_timesteps=timesteps,
+        trained_betas=(1 - alpha_bar / before).tolist(),
+        prediction_type="sample",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+        clip_sample=True,
+        set_alpha_to_one=True,
+    )
+
+
+class DiffusionEnhancer(Enhancer):
+    """Restores in a chosen number of DDIM steps, each of them tiled where the photo is large."""
+
+    def __init__(self, folder: Path, device: torch.device):
+        self.spec = read_spec(folder, "diffusion", WEIGHTS)
+        self.device = device
+        unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+        self.unet = unet.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.scheduler_config = DDIMScheduler.load_config(folder / "scheduler")
+
+    def _restore(
+        self,
+        degraded: Tensor,
+        mask: Tensor,
+        generator: torch.Generator,
+        on_step: OnStep,
+        steps: int,
+    ) -> Tensor:
+        scheduler = DDIMScheduler.from_config(self.scheduler_config)
+        scheduler.set_timesteps(steps)
+        whole = exposure(thumbnail(degraded, mask))
+        state = torch.randn(degraded.shape, generator=generator).to(degraded)
+        for i, timestep in enumerate(scheduler.timesteps):
+            alpha_bar = scheduler.alphas_cumprod[timestep].to(state)
+            times = timestep.expand(len(state)).to(self.device)
+
+            def network(x: Tensor, times=times, alpha_bar=alpha_bar) -> Tensor:
+                with autocast(self.device):
+                    restored = self.unet.predict(
+                        x[:, 4:], times, alpha_bar.expand(len(x)), x[:, :3], x[:, 3:4], whole
+                    )
+                return restored.float()
+
+            x = torch.cat([degraded, mask, state], 1)
+            denoised = tiled(network, x, multiple=RestorationUNet.multiple).clamp(0, 1)
+            on_step(i + 1, steps, denoised)
+            state = scheduler.step(2 * denoised - 1, timestep, state).prev_sample
+        return denoised

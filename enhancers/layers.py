@@ -1,0 +1,156 @@
+"""Building blocks the three networks share: norm-free convolutions and the input and output forms.
+
+Nothing is normalised: on a blind mixture of degradations the scale of the features carries
+information that group or layer norms remove, and whole photos then behave like training crops.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0)
+"""Of a thumbnail's brightness, which tell how the whole photo is exposed."""
+
+EXPOSURE = len(QUANTILES) + 3
+"""Numbers that describe an exposure: the quantiles, and the maximum of each colour."""
+
+INPUT_CHANNELS = 4 * 7 + EXPOSURE
+"""Channels `network_input` makes of a photo, at half its resolution."""
+
+HEAD_CHANNELS = 4 * 6
+"""Channels of `Head` at half the resolution: residual and gain, each of RGB."""
+
+
+def conv3x3(inputs: int, outputs: int, *, stride: int = 1, gain: float = 1.0) -> nn.Conv2d:
+    """3x3 convolution, its weights Kaiming-normal times `gain`, its bias zero."""
+    return kaiming(nn.Conv2d(inputs, outputs, 3, stride, 1), gain)
+
+
+def conv1x1(inputs: int, outputs: int, *, gain: float = 1.0) -> nn.Conv2d:
+    """1x1 convolution, its weights Kaiming-normal times `gain`, its bias zero."""
+    return kaiming(nn.Conv2d(inputs, outputs, 1), gain)
+
+
+def kaiming(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Linear:
+    """Initialise a layer: weights Kaiming-normal (for ReLU) times `gain`, bias zero."""
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    layer.weight.data *= gain
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))); starts close to the identity. (N, C, H, W) -> same."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = conv3x3(channels, channels)
+        self.conv2 = conv3x3(channels, channels, gain=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the refined features."""
+        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+
+
+def blocks(channels: int, count: int) -> nn.Sequential:
+    """Return `count` residual blocks in a row."""
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+class Up(nn.Module):
+    """Double the resolution: (N, C, H, W) -> (N, C', 2H, 2W)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv = conv1x1(inputs, 4 * outputs, gain=0.7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features at twice the resolution."""
+        return F.pixel_shuffle(self.conv(x), 2)
+
+
+def down(inputs: int, outputs: int) -> nn.Conv2d:
+    """Halve the resolution: (N, C, H, W) -> (N, C', H/2, W/2)."""
+    return kaiming(nn.Conv2d(inputs, outputs, 2, 2), gain=0.7)
+
+
+def thumbnail(degraded: Tensor, mask: Tensor) -> Tensor:
+    """Average the known pixels over a 64x64 grid; (N, 3, 64, 64), grey where none is known."""
+    known = F.adaptive_avg_pool2d(1 - mask, 64)
+    total = F.adaptive_avg_pool2d(degraded * (1 - mask), 64)
+    return torch.where(known > 0, total / known.clamp(min=1e-6), 0.5)
+
+
+def exposure(thumbnail: Tensor) -> Tensor:
+    """Describe the exposure of a whole photo by its thumbnail: (N, 3, 64, 64) -> (N, 11).
+
+    A dark crop may be the shadow of a good photo or part of an underexposed one; only the whole
+    photo tells which. Taken of the whole photo once, it is the same for all its tiles.
+    """
+    luma = thumbnail.mean(1).flatten(1)
+    quantiles = torch.quantile(luma, luma.new_tensor(QUANTILES), dim=1).T
+    return torch.cat([quantiles, thumbnail.amax((2, 3))], 1)
+
+
+class Lift(nn.Module):
+    """Tone curve of a whole photo, read off its exposure: brightens underexposed photos.
+
+    Each colour is moved towards its square root by one gain per photo. It is fitted first, on
+    thumbnails alone (`training.lift`), where one number explains most of what underexposure did;
+    a deep network asked to find it beside noise and blur learns it last.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            kaiming(nn.Linear(EXPOSURE, 64)),
+            nn.ReLU(),
+            kaiming(nn.Linear(64, 64)),
+            nn.ReLU(),
+            kaiming(nn.Linear(64, 3), 0.01),
+        )
+
+    def forward(self, photo: Tensor, exposure: Tensor) -> Tensor:
+        """Brighten `photo`, (N, 3, H, W) in [0, 1], by its exposure, (N, 11); same shape."""
+        gain = self.layers(2 * exposure - 1)[..., None, None]
+        return towards_root(photo, gain).clamp(0, 1)
+
+
+class Head(nn.Module):
+    """Corrects a photo by what the features say: a residual, and a gain towards its root.
+
+    base: (N, 3, H, W), about [0, 1]. features: (N, C, H/2, W/2).
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = conv3x3(channels, HEAD_CHANNELS, gain=0.01)
+
+    def forward(self, base: Tensor, features: Tensor) -> Tensor:
+        """Return the corrected photo, (N, 3, H, W)."""
+        return correct(base, self.conv(features))
+
+
+def correct(base: Tensor, head: Tensor) -> Tensor:
+    """Apply head channels, (N, 24, H/2, W/2), to `base`, (N, 3, H, W)."""
+    residual, gain = F.pixel_shuffle(head, 2).chunk(2, 1)
+    return towards_root(base, gain) + residual
+
+
+def towards_root(photo: Tensor, gain: Tensor) -> Tensor:
+    """Move values towards their square roots by a gain (1: all the way)."""
+    # Below one 8-bit step the root's slope would be noise (and its gradient without bound).
+    return photo + gain * (photo.clamp(1 / 255, 1).sqrt() - photo)
+
+
+def network_input(degraded: Tensor, lifted: Tensor, mask: Tensor, exposure: Tensor) -> Tensor:
+    """Stack what a network sees of a photo: itself, itself lifted, the mask, its exposure.
+
+    degraded, lifted: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W). exposure: (N, 11).
+    Returns (N, 39, H/2, W/2), about [-1, 1].
+    """
+    pixels = F.pixel_unshuffle(torch.cat([2 * degraded - 1, 2 * lifted - 1, mask], 1), 2)
+    planes = (2 * exposure - 1)[..., None, None].expand(-1, -1, *pixels.shape[2:])
+    return torch.cat([pixels, planes], 1)

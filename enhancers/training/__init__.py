@@ -1,0 +1,1 @@
+"""Training of the three enhancers: data, losses, one loop, one recipe per model."""

@@ -1,0 +1,246 @@
+"""Training data: random crops of a folder of photos, damaged on the device that trains.
+
+Photos are decoded once and stay in memory as 8-bit tensors; crops, edits and damage are batched
+tensor operations, so the same code feeds two processor cores and one large GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from enhancers import degradations as deg
+from enhancers.images import ImageError, list_images, load, quantise
+from enhancers.layers import exposure
+
+LARGE = 900
+"""Photos longer than this many pixels also enter at half size, where they are sharper."""
+
+SHARES = {
+    "noise": 0.20,
+    "shot": 0.06,
+    "blur": 0.12,
+    "motion": 0.06,
+    "lowres": 0.13,
+    "jpeg": 0.13,
+    "dark": 0.10,
+    "mixed": 0.09,
+    "scratches": 0.07,
+    "clean": 0.04,
+}
+"""Share of each kind of damage in a batch."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training pairs; photos (N, 3, S, S) in [0, 1], mask (N, 1, S, S), 1 where lost."""
+
+    clean: Tensor
+    degraded: Tensor
+    mask: Tensor
+    exposure: Tensor
+    """Of the whole degraded photo that each crop is from, (N, 11); see `layers.exposure`."""
+
+
+def read_photos(folder: Path, device: torch.device) -> tuple[list[Tensor], list[str]]:
+    """Decode every photo of a folder; returns uint8 tensors (3, H, W) and what was skipped.
+
+    Raises ValueError if not one photo could be read.
+    """
+    photos: list[Tensor] = []
+    skipped: list[str] = []
+    for path in list_images([folder]):
+        try:
+            pixels = load(path).pixels
+        except ImageError as error:
+            skipped.append(str(error))
+            continue
+        sizes = [pixels]
+        if max(pixels.shape[-2:]) > LARGE:
+            sizes.append(F.interpolate(pixels, scale_factor=0.5, mode="bicubic", antialias=True))
+        photos += [(quantise(p)[0] * 255).round().to(torch.uint8).to(device) for p in sizes]
+    if not photos:
+        raise ValueError(f"Expected photos in {folder}, but none could be read. {skipped[:1]}")
+    return photos, skipped
+
+
+class Mixture:
+    """An endless stream of batches; the same state gives the same batches."""
+
+    def __init__(self, photos: list[Tensor], seed: int):
+        self.photos = photos
+        self.thumbnails = torch.cat(
+            [F.adaptive_avg_pool2d(photo[None].float() / 255, 64) for photo in photos]
+        )
+        self.device = photos[0].device
+        self.random = np.random.default_rng(seed)
+        self.generator = Generator(self.device).manual_seed(seed)
+        self._holes: dict[int, Tensor] = {}
+
+    def state(self) -> dict:
+        """Return everything needed to go on with the same batches."""
+        return {"random": self.random.bit_generator.state, "torch": self.generator.get_state()}
+
+    def restore_state(self, state: dict) -> None:
+        """Continue where `state` was taken."""
+        self.random.bit_generator.state = state["random"]
+        self.generator.set_state(state["torch"])
+
+    def batch(self, n: int, size: int) -> Batch:
+        """Draw n crops of size x size pixels, each with a damage of its own."""
+        chosen = self.random.integers(len(self.photos), size=n)
+        thumbnails = self.thumbnails[torch.from_numpy(chosen).to(self.device)]
+        clean, thumbnails = self._edited(self._crops(chosen, size), thumbnails)
+        clean = quantise(clean)
+        degraded, mask = clean.clone(), clean.new_zeros(n, 1, size, size)
+        kinds = self.random.choice(len(SHARES), n, p=list(SHARES.values()))
+        for index, kind in enumerate(SHARES):
+            chosen = torch.from_numpy(np.flatnonzero(kinds == index)).to(self.device)
+            if kind == "clean" or not len(chosen):
+                continue
+            if kind == "dark":
+                result, thumbnails[chosen] = self._dark(clean[chosen], thumbnails[chosen])
+            elif kind == "scratches":
+                result, mask[chosen] = self._scratches(clean[chosen])
+            else:
+                result = getattr(self, f"_{kind}")(clean[chosen])
+            degraded[chosen] = quantise(result)
+        return Batch(clean, degraded, mask, exposure(thumbnails))
+
+    def _crops(self, chosen: np.ndarray, size: int) -> Tensor:
+        crops = []
+        for index in chosen:
+            photo = self.photos[index]
+            H, W = photo.shape[-2:]
+            if min(H, W) < size:
+                photo = F.pad(photo[None].float(), (0, max(0, size - W), 0, max(0, size - H)),
+                              mode="replicate")[0].to(torch.uint8)  # fmt: skip
+                H, W = photo.shape[-2:]
+            top, left = self.random.integers(H - size + 1), self.random.integers(W - size + 1)
+            crop = photo[:, top : top + size, left : left + size]
+            flip, mirror, turn = self.random.random(3) < 0.5
+            crop = crop.transpose(1, 2) if turn else crop
+            axes = [axis for axis, chosen in ((1, flip), (2, mirror)) if chosen]
+            crops.append(crop.flip(axes) if axes else crop)
+        return torch.stack(crops).float().div_(255)
+
+    def _edited(self, clean: Tensor, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
+        """Mildly change brightness, contrast, colour and sharpness of a third of the crops.
+
+        The target is edited too: the networks must keep such differences, not correct them.
+        Returns the edited crops and the thumbnails of the photos edited alike.
+        """
+        n = len(clean)
+        chosen = self._where(n, 1 / 3)
+        brightness, contrast, colour, sharpness = (
+            torch.where(chosen, self._uniform(n, 0.8, 1.2), torch.ones_like(chosen, dtype=float))
+            .float()
+            .view(-1, 1, 1, 1)
+            for _ in range(4)
+        )
+        grey = (clean * brightness).mean((1, 2, 3), keepdim=True)
+
+        def edit(x: Tensor) -> Tensor:
+            x = torch.lerp(grey, x * brightness, contrast)
+            return torch.lerp(x.mean(1, keepdim=True), x, colour)
+
+        x = edit(clean)
+        soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        x = torch.lerp(soft, x, 2 * sharpness - 1)
+        return x.clamp(0, 1), edit(thumbnails).clamp(0, 1)
+
+    def _noise(self, x: Tensor) -> Tensor:
+        return deg.add_noise(x, self._uniform(len(x), 0, 55), self.generator)
+
+    def _shot(self, x: Tensor) -> Tensor:
+        return deg.add_shot_noise(x, self._uniform(len(x), 0, 55), self.generator)
+
+    def _blur(self, x: Tensor) -> Tensor:
+        return self._grain(deg.gaussian_blur(x, self._uniform(len(x), 0.3, 4)), 10)
+
+    def _motion(self, x: Tensor) -> Tensor:
+        n = len(x)
+        blurred = deg.motion_blur(x, self._uniform(n, 2, 21), self._uniform(n, 0, np.pi))
+        return self._grain(blurred, 10)
+
+    def _lowres(self, x: Tensor) -> Tensor:
+        return deg.low_resolution(x, self._uniform(len(x), 1.4, 4.1))
+
+    def _jpeg(self, x: Tensor) -> Tensor:
+        return self._shifted(lambda y: deg.jpeg(y, self._uniform(len(x), 8, 95)), x, 0.3)
+
+    def _dark(self, x: Tensor, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
+        n = len(x)
+        curve = self._uniform(n, 1, 2.9), self._uniform(n, 0.35, 1)
+        dark = deg.darken(x, *curve)
+        noisy = deg.add_noise(dark, self._uniform(n, 0, 10), self.generator)
+        return noisy, deg.darken(thumbnails, *curve)
+
+    def exposures(self, n: int, dark_share: float) -> tuple[Tensor, Tensor]:
+        """Draw thumbnails of n photos, underexposed at random or not, and of their clean ones."""
+        chosen = self.random.integers(len(self.photos), size=n)
+        clean = self.thumbnails[torch.from_numpy(chosen).to(self.device)]
+        clean = (clean * self._uniform(n, 0.8, 1.2).view(-1, 1, 1, 1)).clamp(0, 1)
+        dark = deg.darken(clean, self._uniform(n, 1, 2.9), self._uniform(n, 0.35, 1))
+        underexposed = self._where(n, dark_share).view(-1, 1, 1, 1)
+        return torch.where(underexposed, dark, clean), clean
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        n = len(x)
+        x = deg.gaussian_blur(x, self._uniform(n, 0.2, 1.8))
+        x = deg.low_resolution(x, self._uniform(n, 1, 2.8))
+        x = deg.add_noise(x, self._uniform(n, 0, 20), self.generator).clamp(0, 1)
+        return self._shifted(lambda y: deg.jpeg(y, self._uniform(n, 25, 95)), x, 0.3)
+
+    def _scratches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mask = self._masks(len(x), x.shape[-1])
+        # The networks see neutral grey there, as `Enhancer.restore` paints it.
+        return torch.lerp(self._grain(x, 15), torch.full_like(x, 0.5), mask), mask
+
+    def _masks(self, n: int, size: int) -> Tensor:
+        """Scratches from a bank drawn once, shifted; now and then a large hole, or everything."""
+        if size not in self._holes:
+            percents = torch.linspace(1, 30, 256, device=self.device)
+            blank = torch.zeros(256, 3, size, size, device=self.device)
+            drawn = Generator().manual_seed(0)
+            self._holes[size] = deg.degrade(blank, "scratches", percents, generator=drawn)[1]
+        bank = self._holes[size]
+        masks = []
+        for index in self.random.integers(len(bank), size=n):
+            shift = self.random.integers(size, size=2).tolist()
+            mask = bank[index].roll(shift, (1, 2))
+            if self.random.random() < 0.2:
+                height, width = self.random.integers(size // 6, size + 1, 2)
+                if self.random.random() < 0.1:
+                    height = width = size
+                top = self.random.integers(size - height + 1)
+                left = self.random.integers(size - width + 1)
+                mask = torch.zeros_like(mask)
+                mask[:, top : top + height, left : left + width] = 1
+            masks.append(mask)
+        return torch.stack(masks)
+
+    def _grain(self, x: Tensor, sigma: float) -> Tensor:
+        """Noise up to sigma on half of the photos."""
+        sigmas = self._uniform(len(x), 0, sigma) * self._where(len(x), 0.5)
+        return deg.add_noise(x, sigmas, self.generator)
+
+    def _shifted(self, damage: Callable[[Tensor], Tensor], x: Tensor, share: float) -> Tensor:
+        """Now and then move JPEG's grid of blocks, as cropping a JPEG does."""
+        if self.random.random() > share:
+            return damage(x)
+        shift = self.random.integers(1, 8, 2).tolist()
+        return damage(x.roll(shift, (2, 3))).roll([-s for s in shift], (2, 3))
+
+    def _uniform(self, n: int, low: float, high: float) -> Tensor:
+        values = torch.rand(n, generator=self.generator, device=self.device)
+        return low + (high - low) * values
+
+    def _where(self, n: int, share: float) -> Tensor:
+        return self._uniform(n, 0, 1) < share

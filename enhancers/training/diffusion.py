@@ -1,0 +1,68 @@
+"""Training of the diffusion model: predict the clean photo at every level of noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from enhancers.base import autocast
+from enhancers.diffusion import RestorationUNet, make_scheduler
+from enhancers.training.data import Batch
+from enhancers.training.losses import fidelity, log_mse
+from enhancers.training.recipe import Recipe, Trainer, adam
+from enhancers.weights import save_unet
+
+
+class DiffusionRecipe(Recipe):
+    """Regression of the clean photo, most often from pure noise, else from a random step."""
+
+    pure_noise = 0.6
+    """Share of samples at the last step, where the prediction is the posterior mean."""
+
+    def __init__(self, unet: RestorationUNet | None = None):
+        self.network = unet or RestorationUNet()
+        self.optimizer = adam(self.network, self.learning_rate)
+        self.scheduler = make_scheduler()
+
+    def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
+        """Descend the error of one random step per photo."""
+        n = len(batch.clean)
+        last = self.scheduler.config.num_train_timesteps - 1
+        draws = torch.rand(2, n, generator=trainer.generator, device=trainer.device)
+        pure = draws[0] < self.pure_noise
+        timestep = torch.where(pure, last, (draws[1] * last).long())
+        noise = trainer.randn(*batch.clean.shape)
+        state = self.scheduler.add_noise(2 * batch.clean - 1, noise, timestep)
+        with autocast(trainer.device):
+            denoised = self._predict(
+                self.network, state, timestep, batch.degraded, batch.mask, batch.exposure
+            )
+        denoised = denoised.float()
+        loss = fidelity(denoised, batch.clean, progress).mean()
+        norm = trainer.update(loss, self.network, self.optimizer)
+        error = log_mse(denoised.detach(), batch.clean)
+        return {
+            "loss": loss.detach(),
+            "log_mse_first_step": error[pure].mean() if pure.any() else error.mean(),
+            "log_mse_later_steps": error[~pure].mean() if (~pure).any() else error.mean(),
+            "gradient": norm,
+        }
+
+    def restore(
+        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+    ) -> Tensor:
+        """Restore in one step: the posterior mean."""
+        last = self.scheduler.config.num_train_timesteps - 1
+        timestep = torch.full((len(degraded),), last, device=degraded.device)
+        state = torch.zeros_like(degraded)
+        return self._predict(network, state, timestep, degraded, mask, exposure)
+
+    def _predict(self, network: RestorationUNet, state: Tensor, timestep: Tensor, *given: Tensor):
+        alpha_bar = self.scheduler.alphas_cumprod.to(state)[timestep]
+        return network.predict(state, timestep, alpha_bar, *given)
+
+    def export(self, network: nn.Module, folder: Path) -> None:
+        """Write the network and the scheduler in diffusers' layout."""
+        save_unet(network, self.scheduler, folder)

@@ -1,0 +1,182 @@
+"""Training of the GAN: a faithful generator first, then the same against a discriminator."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from enhancers.base import autocast
+from enhancers.gan import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from enhancers.training.data import Batch
+from enhancers.training.losses import charbonnier, fidelity, focal_frequency, log_mse
+from enhancers.training.recipe import Recipe, Trainer, adam
+from enhancers.weights import save_network
+
+
+class GANRecipe(Recipe):
+    """Two phases: fidelity alone, then non-saturating GAN losses with R1 (Mescheder et al. 2018).
+
+    In the second phase the fidelity is that of the mean of two samples (Ohayon et al. 2021): a
+    penalty on each sample would teach the generator to ignore its noise.
+    """
+
+    faithful_share = 0.6
+    """Share of the run before the discriminator enters."""
+    adversarial_rate = 1e-4
+    adversarial_weight = 0.05
+    """Of the generator's adversarial loss, in nats against half the log of the squared error."""
+    feature_weight = 0.05
+    frequency_weight = 0.5
+    penalty_weight = 0.2
+    penalty_every = 8
+
+    def __init__(
+        self,
+        config: GeneratorConfig | None = None,
+        discriminator: DiscriminatorConfig | None = None,
+    ):
+        self.network = Generator(config or GeneratorConfig())
+        self.optimizer = adam(self.network, self.learning_rate)
+        self.discriminator = Discriminator(discriminator or DiscriminatorConfig())
+        self.discriminator_optimizer = adam(
+            self.discriminator, 2 * self.adversarial_rate, (0.5, 0.99)
+        )
+        self.faithful: nn.Module | None = None
+        """The generator as the first phase left it; None before."""
+        self.adversarial_steps = 0
+
+    def rate(self, step: int, progress: float) -> float:
+        """Cosine over the first phase; in the second, constant and falling at the end."""
+        if progress < self.faithful_share:
+            return super().rate(step, progress / self.faithful_share)
+        done = (progress - self.faithful_share) / (1 - self.faithful_share)
+        return self.adversarial_rate * max(0.05, min(1.0, 2 * (1 - done)))
+
+    def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
+        """Update the generator and, in the second phase, the discriminator before it."""
+        if progress < self.faithful_share:
+            return self._faithful_step(batch, progress / self.faithful_share, trainer)
+        if self.faithful is None:
+            self.network.load_state_dict(trainer.average.state_dict())
+            self.faithful = deepcopy(trainer.average)
+            self.optimizer.state.clear()
+        return self._adversarial_step(batch, trainer)
+
+    def _faithful_step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
+        with autocast(trainer.device):
+            restored = self.network(
+                batch.degraded, batch.mask, batch.exposure, torch.zeros_like(batch.mask)
+            )
+        restored = restored.float()
+        loss = fidelity(restored, batch.clean, progress).mean()
+        norm = trainer.update(loss, self.network, self.optimizer)
+        error = log_mse(restored.detach(), batch.clean).mean()
+        return {"loss": loss.detach(), "log_mse": error, "gradient": norm}
+
+    def _adversarial_step(self, batch: Batch, trainer: Trainer) -> dict[str, Tensor]:
+        # Half the photos, two samples of each.
+        n = math.ceil(len(batch.clean) / 2)
+        clean, degraded, mask, whole = (
+            x[:n] for x in (batch.clean, batch.degraded, batch.mask, batch.exposure)
+        )
+        twice = [torch.cat([x, x]) for x in (degraded, mask, whole)]
+        with autocast(trainer.device):
+            samples = self.network(*twice, trainer.randn(2 * n, *mask.shape[1:]))
+        samples = samples.float()
+        log = self._discriminator_step(clean, samples[:n].detach(), degraded, mask, trainer)
+
+        self.discriminator.requires_grad_(False)
+        with autocast(trainer.device):
+            real = self.discriminator.features(clean, degraded, mask)
+            fake = self.discriminator.features(samples, *twice[:2])
+        adversarial = F.softplus(-fake[-1].float()).mean()
+        features = sum(
+            F.l1_loss(f.float(), torch.cat([r, r]).float())
+            for f, r in zip(fake[:-1], real[:-1], strict=True)
+        ) / (len(real) - 1)
+        mean = samples.view(2, *clean.shape).mean(0)
+        reconstruction = 0.5 * log_mse(mean, clean) + charbonnier(mean, clean)
+        frequency = focal_frequency(samples, torch.cat([clean, clean]))
+        ramp = min(1.0, self.adversarial_steps / 300)
+        loss = (
+            reconstruction.mean()
+            + ramp * self.adversarial_weight * adversarial
+            + ramp * self.feature_weight * features
+            + self.frequency_weight * frequency.mean()
+        )
+        norm = trainer.update(loss, self.network, self.optimizer)
+        self.discriminator.requires_grad_(True)
+        self.adversarial_steps += 1
+        first, second = samples.detach().chunk(2)
+        return log | {
+            "g_loss": loss.detach(),
+            "g_adversarial": adversarial.detach(),
+            "g_features": features.detach(),
+            "log_mse": log_mse(first, clean).mean(),
+            "log_mse_of_mean": log_mse(mean.detach(), clean).mean(),
+            "spread": (first - second).square().mean().sqrt() / math.sqrt(2),
+            "gradient": norm,
+        }
+
+    def _discriminator_step(
+        self, real: Tensor, fake: Tensor, degraded: Tensor, mask: Tensor, trainer: Trainer
+    ) -> dict[str, Tensor]:
+        penalise = self.adversarial_steps % self.penalty_every == 0
+        real = real.detach().requires_grad_(penalise)
+        with autocast(trainer.device):
+            on_real = self.discriminator(real, degraded, mask).float()
+            on_fake = self.discriminator(fake, degraded, mask).float()
+        loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        penalty = loss.new_zeros(())
+        if penalise:
+            # R1: the squared slope of the logits at real photos, per patch.
+            (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
+            penalty = slope.square().sum((1, 2, 3)).mean() / on_real[0].numel()
+        total = loss + self.penalty_weight * self.penalty_every * penalty
+        trainer.update(total, self.discriminator, self.discriminator_optimizer)
+        log = {
+            "d_loss": loss.detach(),
+            "d_real": on_real.detach().sigmoid().mean(),
+            "d_fake": on_fake.detach().sigmoid().mean(),
+        }
+        return log | ({"d_penalty": penalty.detach()} if penalise else {})
+
+    def restore(
+        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+    ) -> Tensor:
+        """Restore with fixed noise, or without it in the first phase."""
+        noise = torch.zeros_like(mask)
+        if self.faithful is not None:
+            drawn = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
+            noise = drawn.to(mask)
+        return network(degraded, mask, exposure, noise)
+
+    def export(self, network: nn.Module, folder: Path) -> None:
+        """Write both generators and the discriminator."""
+        save_network(network, folder)
+        save_network(self.faithful or network, folder / "faithful")
+        save_network(self.discriminator, folder / "discriminator")
+
+    def state(self) -> dict:
+        """Everything needed to resume, the discriminator and the first phase's end included."""
+        return super().state() | {
+            "discriminator": self.discriminator.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "faithful": self.faithful and self.faithful.state_dict(),
+            "adversarial_steps": self.adversarial_steps,
+        }
+
+    def restore_state(self, state: dict) -> None:
+        """Continue where `state` was taken."""
+        super().restore_state(state)
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        if state["faithful"] is not None:
+            self.faithful = deepcopy(self.network).eval().requires_grad_(False)
+            self.faithful.load_state_dict(state["faithful"])
+        self.adversarial_steps = state["adversarial_steps"]

@@ -1,0 +1,306 @@
+"""The training loop: batches, steps, averaging, validation, checkpoints, one log line at a time.
+
+The same command resumes: the checkpoint holds networks, optimiser, averages, elapsed time and
+random states. Under `accelerate launch` every process draws its own batches and the gradients
+are averaged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Generator, Tensor, nn
+
+from enhancers import degradations as deg
+from enhancers.base import autocast
+from enhancers.images import quantise
+from enhancers.layers import exposure, thumbnail
+from enhancers.training.data import Mixture, read_photos
+from enhancers.training.lift import fit_lift
+from enhancers.training.recipe import Recipe, Trainer
+from enhancers.weights import write_training
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run; `minutes` or `steps` is its length, wall-clock time or batches."""
+
+    model: str
+    data: Path
+    val: Path
+    out: Path
+    minutes: float | None = None
+    steps: int | None = None
+    device: str = "cpu"
+    seed: int = 0
+    validate_minutes: float = 5.0
+    checkpoint_minutes: float = 2.0
+    val_photos: int = 8
+    val_size: int = 192
+    clip_norm: float = 1.0
+    lift_steps: int = 4000
+
+
+class Loop(Trainer):
+    """One run from its checkpoint, if there is one, to its end."""
+
+    def __init__(self, recipe: Recipe, settings: Settings):
+        if (settings.minutes is None) == (settings.steps is None):
+            raise ValueError("Expected either minutes or steps as the length of the run.")
+        self.recipe, self.settings = recipe, settings
+        self.accelerator = Accelerator(cpu=settings.device == "cpu")
+        self.device = self.accelerator.device
+        rank = self.accelerator.process_index
+        self.main = self.accelerator.is_main_process
+        for module in recipe_modules(recipe):
+            module.to(self.device, memory_format=torch.channels_last)
+        photos, skipped = read_photos(settings.data, self.device)
+        self.mixture = Mixture(photos, settings.seed + 1000 * rank)
+        self.generator = Generator(self.device).manual_seed(settings.seed + 1000 * rank + 1)
+        self.val = validation_set(settings, self.device)
+        self.step = 0
+        self.samples = 0
+        self.elapsed = 0.0  # seconds, over all resumed parts
+        self.best: dict[str, float] = {}
+        settings.out.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = settings.out / f"state-{rank}.pt"
+        resume = self.checkpoint.exists()
+        if not resume:
+            # Every process fits the same curve, whatever batches it draws later.
+            error = fit_lift(recipe.network.lift, Mixture(photos, settings.seed), settings.lift_steps)
+            self._say(f"tone curve fitted to a mean error of {255 * error:.2f} of 255")
+        recipe.network.lift.requires_grad_(False)
+        self.average = deepcopy(recipe.network).eval().requires_grad_(False)
+        if resume:
+            self._load()
+            self._say(f"resumed at step {self.step}, minute {self.elapsed / 60:.1f}")
+        elif self.main:
+            (settings.out / "settings.json").write_text(json.dumps(self._resolved(), indent=2))
+        for line in skipped:
+            self._say(f"skipped: {line}")
+        self._say(f"{len(photos)} photos, {count(recipe.network):,} weights, on {self.device}")
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, equal in every process."""
+        if self.settings.steps is not None:
+            return self.step / self.settings.steps
+        share = torch.tensor(self.elapsed / (60 * self.settings.minutes), device=self.device)
+        return float(broadcast(share))
+
+    def run(self) -> dict[str, float]:
+        """Train to the end; returns the last validation, PSNR in dB per degradation."""
+        recipe, settings = self.recipe, self.settings
+        logged: dict[str, list[Tensor]] = {}
+        last_log = last_check = last_validation = began = time.monotonic()
+        before, samples = self.elapsed, self.samples
+        while (progress := self.progress) < 1:
+            late = progress > 0.8
+            crop = recipe.late_crop if late else recipe.crop
+            n = max(1, round(recipe.batch_size * (recipe.crop / crop) ** 2))
+            batch = self.mixture.batch(n, crop)
+            for group in recipe.optimizer.param_groups:
+                group["lr"] = recipe.rate(self.step, progress)
+            for name, value in recipe.step(batch, progress, self).items():
+                logged.setdefault(name, []).append(value)
+            self.step += 1
+            self.samples += n * self.accelerator.num_processes
+            decay = min(recipe.ema_decay, (1 + self.step) / (10 + self.step))
+            update_average(self.average, recipe.network, decay)
+
+            now = time.monotonic()
+            self.elapsed = before + now - began
+            if now - last_log > 20:
+                rate = (self.samples - samples) / (now - last_log)
+                self._log("train", self._means(logged), samples_per_second=round(rate, 1))
+                logged, last_log, samples = {}, now, self.samples
+            if now - last_validation > 60 * settings.validate_minutes:
+                self._validate()
+                last_validation = time.monotonic()
+            if now - last_check > 60 * settings.checkpoint_minutes:
+                self._save()
+                last_check = now
+        if logged:
+            self._log("train", self._means(logged))
+        self._save()
+        scores = self._validate()
+        if self.main:
+            recipe.export(self.average, settings.out / "export")
+            write_training(settings.out / "export", self._summary(scores))
+        return scores
+
+    def update(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+        """Descend: backward, average over processes, clip, step. Returns the gradient's norm.
+
+        A step whose gradient is not finite is left out, and shows in the log as such.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        if self.accelerator.num_processes > 1:
+            flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+            for gradient, part in zip(
+                gradients, flat.split([g.numel() for g in gradients]), strict=True
+            ):
+                gradient.copy_(part.view_as(gradient))
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip_norm)
+        if torch.isfinite(norm):
+            optimizer.step()
+        return norm.detach()
+
+    @torch.inference_mode()
+    def _validate(self) -> dict[str, float]:
+        scores = {}
+        for name, (clean, *inputs) in self.val.items():
+            with autocast(self.device):
+                restored = self.recipe.restore(self.average, *inputs)
+            scores[name] = mean_psnr(restored.float(), clean)
+        self._log("validation", scores)
+        return scores
+
+    def _means(self, logged: dict[str, list[Tensor]]) -> dict[str, float]:
+        return {name: float(torch.stack(values).mean()) for name, values in logged.items()}
+
+    def _log(self, kind: str, values: dict[str, float], **more: float) -> None:
+        if not self.main:
+            return
+        minutes = self.elapsed / 60
+        line = {"kind": kind, "step": self.step, "minutes": round(minutes, 2), **more}
+        line |= {name: round(value, 5) for name, value in values.items()}
+        with (self.settings.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        progress = self.step / self.settings.steps if self.settings.steps else (
+            minutes / self.settings.minutes)  # fmt: skip
+        left = minutes * (1 - progress) / max(progress, 1e-6)
+        shown = " ".join(f"{name} {value:.4g}" for name, value in {**more, **values}.items())
+        self._say(f"{kind} step {self.step} {100 * progress:.0f}% {left:.1f} min left | {shown}")
+
+    def _say(self, text: str) -> None:
+        if self.main:
+            print(text, flush=True)
+
+    def _resolved(self) -> dict:
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.settings).items()}
+        recipe = {
+            name: value
+            for name in dir(self.recipe)
+            if not name.startswith("_") and isinstance(value := getattr(self.recipe, name), int | float)
+        }
+        return {
+            **settings,
+            "recipe": recipe,
+            "network": asdict(getattr(self.recipe.network, "config", None) or {})
+            if hasattr(self.recipe.network, "__dataclass_fields__")
+            else {},
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "processes": self.accelerator.num_processes,
+        }
+
+    def _summary(self, scores: dict[str, float]) -> dict:
+        return {
+            "steps": self.step,
+            "minutes": round(self.elapsed / 60, 1),
+            "samples": self.samples,
+            "device": processor(self.device),
+            "processes": self.accelerator.num_processes,
+            "validation_psnr_db": {k: round(v, 2) for k, v in scores.items()},
+        }
+
+    def _save(self) -> None:
+        state = {
+            "recipe": self.recipe.state(),
+            "average": self.average.state_dict(),
+            "mixture": self.mixture.state(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "samples": self.samples,
+            "elapsed": self.elapsed,
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+
+    def _load(self) -> None:
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        self.recipe.restore_state(state["recipe"])
+        self.average.load_state_dict(state["average"])
+        self.mixture.restore_state(state["mixture"])
+        self.generator.set_state(state["generator"])
+        self.step, self.samples = state["step"], state["samples"]
+        self.elapsed = state["elapsed"]
+
+
+def recipe_modules(recipe: Recipe) -> list[nn.Module]:
+    """Every network a recipe trains or holds."""
+    return [value for value in vars(recipe).values() if isinstance(value, nn.Module)]
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights, in place."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+
+
+def validation_set(
+    settings: Settings, device: torch.device
+) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Validation photos under every degradation at its middle severity, and undamaged.
+
+    Whole photos are damaged, then cropped at the centre: clean, degraded, mask, exposure.
+    """
+    photos, _ = read_photos(settings.val, torch.device("cpu"))
+    photos = photos[:: max(1, len(photos) // settings.val_photos)][: settings.val_photos]
+    pairs = {}
+    for name in ("clean", *deg.NAMES):
+        generator = Generator().manual_seed(0)
+        parts = []
+        for photo in photos:
+            clean = photo[None].float() / 255
+            degraded, mask = clean, torch.zeros_like(clean[:, :1])
+            if name != "clean":
+                severity = deg.DEGRADATIONS[name].default
+                degraded, mask = deg.degrade(clean, name, severity, generator=generator)
+            grey = torch.lerp(degraded, torch.full_like(degraded, 0.5), mask)
+            crops = [_centre(x, settings.val_size) for x in (clean, grey, mask)]
+            parts.append([*crops, exposure(thumbnail(degraded, mask))])
+        pairs[name] = tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
+    return pairs
+
+
+def _centre(x: Tensor, size: int) -> Tensor:
+    """Crop the centre; smaller photos are extended by their border."""
+    H, W = x.shape[-2:]
+    top, left = max(0, (H - size) // 2), max(0, (W - size) // 2)
+    x = x[..., top : top + size, left : left + size]
+    h, w = x.shape[-2:]
+    return F.pad(x, (0, size - w, 0, size - h), mode="replicate")
+
+
+def mean_psnr(restored: Tensor, clean: Tensor) -> float:
+    """PSNR in dB of 8-bit results, per photo, then averaged; 60 dB stands for identical."""
+    error = (quantise(restored) - clean).square().mean((1, 2, 3))
+    return float((-10 * torch.log10(error.clamp(min=1e-6))).mean())
+
+
+def count(network: nn.Module) -> int:
+    """Number of trained weights."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def processor(device: torch.device) -> str:
+    """Name of what trained."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+    return f"{name}, {torch.get_num_threads()} threads"

@@ -1,0 +1,46 @@
+"""Losses shared by the recipes; every one takes photos (N, 3, H, W) in about [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FLOOR = 4e-5
+"""Mean squared error (44 dB) around which a photo ceases to pull; unbounded, the pull of almost
+untouched photos would drown all others."""
+
+
+def log_mse(restored: Tensor, clean: Tensor) -> Tensor:
+    """Per-photo log of the mean squared error, (N,), in nats; the PSNR up to a factor.
+
+    Every photo pulls equally hard, whatever its damage; an absolute error would let the strongest
+    damage drown the rest (Chu et al. 2021, NAFNet's PSNRLoss).
+    """
+    return torch.log((restored - clean).square().mean((1, 2, 3)) + FLOOR)
+
+
+def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
+    """Smooth L1 distance sqrt(d^2 + 1e-6), averaged per photo, (N,)."""
+    return ((restored - clean).square() + 1e-6).sqrt().mean((1, 2, 3))
+
+
+def fidelity(restored: Tensor, clean: Tensor, progress: float) -> Tensor:
+    """Return log MSE plus a Charbonnier term that fades from 20 to 1 over the run, (N,).
+
+    The logarithm alone leaves strong damage (underexposure) to the end, since its pull falls
+    with the error's size; the absolute error learns it first and then gives way.
+    """
+    weight = 20 * (1 - progress) ** 2 + 1
+    return log_mse(restored, clean) + weight * charbonnier(restored, clean)
+
+
+def focal_frequency(restored: Tensor, clean: Tensor) -> Tensor:
+    """Distance of the spectra, each frequency weighted by its own error, (N,).
+
+    Jiang et al. 2021, Focal Frequency Loss, with alpha = 1; the weights carry no gradient.
+    """
+    spectrum = torch.fft.rfft2(restored.float() - clean.float(), norm="ortho")
+    power = spectrum.real.square() + spectrum.imag.square()
+    weight = power.detach().sqrt()
+    weight = weight / weight.amax((-2, -1), keepdim=True).clamp(min=1e-8)
+    return (weight * power).mean((1, 2, 3))

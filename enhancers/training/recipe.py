@@ -1,0 +1,80 @@
+"""What the loop asks of a model: its networks, its step, how it restores and what it exports."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+
+from enhancers.training.data import Batch
+
+
+class Recipe(ABC):
+    """One model's training; `step` is called once per batch, `progress` runs from 0 to 1."""
+
+    batch_size = 16
+    crop = 64
+    late_crop = 96
+    """Side of the crops in the last fifth of the run, at an equal number of pixels."""
+    learning_rate = 1e-3
+    warmup = 200
+    """Steps over which the learning rate rises at the start."""
+    ema_decay = 0.999
+
+    network: nn.Module
+    """What is averaged, validated and saved."""
+    optimizer: torch.optim.Optimizer
+
+    @abstractmethod
+    def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
+        """Update the networks by one batch; returns what to log, detached."""
+
+    @abstractmethod
+    def restore(
+        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+    ) -> Tensor:
+        """Restore validation photos as the enhancer would, with the averaged network."""
+
+    @abstractmethod
+    def export(self, network: nn.Module, folder: Path) -> None:
+        """Write the averaged network as the enhancer loads it."""
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate: linear warm-up, then half a cosine down to a hundredth."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * max(0.01, cosine)
+
+    def state(self) -> dict:
+        """Everything the recipe needs to resume."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def restore_state(self, state: dict) -> None:
+        """Continue where `state` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class Trainer(ABC):
+    """What a step may use of the loop."""
+
+    device: torch.device
+    generator: Generator
+    """Random numbers of the step, on `device`; part of the checkpoint."""
+    average: nn.Module
+    """The moving average of the recipe's network."""
+
+    @abstractmethod
+    def update(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+        """Descend: backward, average over processes, clip, step. Returns the gradient's norm."""
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal numbers."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+
+def adam(network: nn.Module, rate: float, betas: tuple[float, float] = (0.9, 0.95)):
+    """AdamW without weight decay: the networks are far too small to overfit here."""
+    return torch.optim.AdamW(network.parameters(), rate, betas, weight_decay=0.0)

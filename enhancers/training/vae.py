@@ -1,0 +1,68 @@
+"""Training of the VAE: reconstruction of the clean photo and KL to the ladder of priors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from enhancers.base import autocast
+from enhancers.training.data import Batch
+from enhancers.training.losses import fidelity, log_mse
+from enhancers.training.recipe import Recipe, Trainer, adam
+from enhancers.vae import VAE, VAEConfig
+from enhancers.weights import save_network
+
+
+class VAERecipe(Recipe):
+    """Negative ELBO per pixel value, with a decoder whose variance is its own mean error.
+
+    With the optimal variance the Gaussian log-likelihood of D values is D/2 log(MSE) (Rybkin et
+    al. 2021, sigma-VAE). `beta` is far below 1: one value coded twice as finely costs log 2 nats
+    and at best gains as much likelihood, so at 1 fine detail never pays for its code.
+    """
+
+    beta = 0.02
+    kl_warmup = 0.3
+    """Share of the run over which beta rises from 0."""
+
+    def __init__(self, config: VAEConfig | None = None):
+        self.network = VAE(config or VAEConfig())
+        self.optimizer = adam(self.network, self.learning_rate)
+
+    def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
+        """Descend the negative ELBO once."""
+        shapes = self.network.latent_shapes(*batch.clean.shape[:1], *batch.clean.shape[2:])
+        noise = [trainer.randn(*shape) for shape in shapes]
+        with autocast(trainer.device):
+            restored, levels = self.network(
+                batch.degraded, batch.mask, batch.exposure, noise
+            )
+        restored = restored.float()
+        nats = [level.kl().float().sum((1, 2, 3)) for level in levels]  # each (N,)
+        beta = self.beta * min(1.0, progress / self.kl_warmup)
+        values = batch.clean[0].numel()
+        likelihood = 0.5 * fidelity(restored, batch.clean, progress)
+        loss = (likelihood + beta * sum(nats) / values).mean()
+        norm = trainer.update(loss, self.network, self.optimizer)
+        pixels = batch.clean[0, 0].numel()
+        return {
+            "loss": loss.detach(),
+            "log_mse": log_mse(restored.detach(), batch.clean).mean(),
+            "beta": loss.new_tensor(beta),
+            "gradient": norm,
+            **{
+                f"kl_{name}_nats_per_pixel": n.detach().mean() / pixels
+                for name, n in zip(("f8", "f4", "f2"), nats, strict=True)
+            },
+        }
+
+    def restore(
+        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+    ) -> Tensor:
+        """Decode the posterior means."""
+        return network(degraded, mask, exposure)[0]
+
+    def export(self, network: nn.Module, folder: Path) -> None:
+        """Write configuration and weights."""
+        save_network(network, folder)

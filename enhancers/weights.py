@@ -1,0 +1,81 @@
+"""Weights on disk: `config.json` beside fp16 safetensors, written and read only here."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from enhancers.base import Spec, sha256_of
+from enhancers.options import OPTIONS
+
+FOLDER = Path(__file__).parent.parent / "assets" / "weights"
+"""Where the shipped weights lie, one folder per enhancer."""
+
+Network = TypeVar("Network", bound=nn.Module)
+
+TITLES = {"vae": "VAE", "gan": "GAN", "diffusion": "Diffusion"}
+
+
+def save_network(network: nn.Module, folder: Path) -> None:
+    """Write a network's configuration and its weights in fp16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(half(network), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(asdict(network.config), indent=2) + "\n")
+
+
+def save_unet(unet, scheduler, folder: Path) -> None:
+    """Write a diffusers network (in fp16) and scheduler, as `from_pretrained` expects them."""
+    half_unet = deepcopy(unet).to("cpu", torch.float16, memory_format=torch.contiguous_format)
+    half_unet.save_pretrained(folder / "unet")
+    scheduler.save_pretrained(folder / "scheduler")
+
+
+def half(network: nn.Module) -> dict[str, torch.Tensor]:
+    """State of a network in fp16, contiguous, on the CPU."""
+    return {
+        key: value.detach().to("cpu", torch.float16).contiguous()
+        for key, value in network.state_dict().items()
+    }
+
+
+def load_network(network: type[Network], config: type, folder: Path) -> Network:
+    """Build a network from its configuration and fp16 weights, in float32, ready to infer.
+
+    Raises FileNotFoundError where no weights lie, RuntimeError where they do not fit.
+    """
+    settings = json.loads((folder / "config.json").read_text())
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    model = network(config(**settings))
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def write_training(folder: Path, summary: dict) -> None:
+    """Write the summary of a training run beside the weights it made."""
+    (folder / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def read_spec(folder: Path, name: str, file: str = "model.safetensors") -> Spec:
+    """Describe the enhancer whose weights lie in `folder`."""
+    path = folder / file
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected weights at {path}, but there are none; "
+            f"train them with `python -m enhancers.training {name}`."
+        )
+    training = folder / "training.json"
+    return Spec(
+        name=name,
+        title=TITLES[name],
+        parameters=sum(t.numel() for t in load_file(path).values()),
+        sha256=sha256_of(path),
+        training=json.loads(training.read_text()) if training.is_file() else {},
+        options=OPTIONS[name],
+    )
