@@ -121,7 +121,7 @@ def _options(
         given = {o.name: getattr(args, _flag(name, o)) for o in enhancers.OPTIONS[name]}
         if name in methods:
             options[name] = {
-                o.name: o.check(o.default) if given[o.name] is None else given[o.name]
+                o.name: o.default if given[o.name] is None else given[o.name]
                 for o in enhancers.OPTIONS[name]
             }
         elif unused := [o for o in enhancers.OPTIONS[name] if given[o.name] is not None]:

@@ -297,6 +297,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _photo(image: Image.Image, name: str, icc: bytes | None) -> Photo:
     """Convert a decoded picture of any mode."""
+    if image.mode in ("La", "RGBa"):  # colours multiplied by alpha
+        image = image.convert(image.mode.upper())
     if image.mode[0] in "1LIF" and image.mode != "LAB":
         grey = _grey_in_srgb(_grey(image, name), icc)
         pixels = torch.from_numpy(grey)[None, None].repeat(1, 3, 1, 1)
@@ -318,7 +320,6 @@ def _alpha(image: Image.Image) -> Tensor | None:
 def _grey(image: Image.Image, name: str) -> np.ndarray:
     """Grey levels (H, W) float32 in [0, 1], as stored, of a picture without colour."""
     if image.mode[0] in "1L":
-        image = image.convert("LA") if image.mode == "La" else image
         return np.asarray(image.convert("L"), np.float32) / 255
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(258, (16,))[0]  # BitsPerSample
@@ -363,7 +364,6 @@ def _colour_in_srgb(image: Image.Image, name: str, icc: bytes | None) -> Image.I
         return _by_profile(image, lab.tobytes())
     if image.mode == "CMYK":
         return _by_profile(image, icc) or image.convert("RGB")
-    image = image.convert("RGBA") if image.mode == "RGBa" else image
     image = image.convert("RGB")
     converted = _by_profile(image, icc) or image
     change = max(high for _, high in ImageChops.difference(image, converted).getextrema())

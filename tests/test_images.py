@@ -261,6 +261,16 @@ def test_floating_point_grey_must_lie_in_its_range():
         load(tiff(values * np.nan))
     with pytest.raises(ImageError, match=r"must lie in \[0, 65535\]"):
         load(tiff(np.array([[70000, 0]], np.uint32)))
+    with pytest.raises(ImageError, match="from -1 to 0"):
+        load(tiff(np.array([[-1, 0]], np.int16)))
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa"])
+def test_premultiplied_colours_are_divided_by_their_alpha(mode):
+    colours = (128,) * (len(mode) - 1)
+    photo = load(Image.new(mode.upper(), (3, 2), (*colours, 128)).convert(mode))
+    assert np.abs(images.to_uint8(photo.pixels).astype(int) - 128).max() <= 1
+    assert torch.equal(photo.alpha, torch.full((1, 1, 2, 3), 128 / 255))
 
 
 def test_lab_is_converted():
@@ -311,9 +321,10 @@ def test_exif_orientation_turns_16_bit_and_alpha_too():
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_broken_exif_is_ignored():
-    data = encoded(Image.fromarray(RGB), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff").getvalue()
-    assert np.array_equal(images.to_uint8(load(io.BytesIO(data)).pixels), RGB)
+@pytest.mark.parametrize("exif", [b"II*\0\xff\xff\xff\xff", b"what is this?"])
+def test_broken_exif_is_ignored(exif):
+    photo = load(encoded(Image.fromarray(RGB), "PNG", exif=b"Exif\0\0" + exif))
+    assert np.array_equal(images.to_uint8(photo.pixels), RGB)
 
 
 # --- colour profiles, made by hand after ICC.1:2010
@@ -491,6 +502,9 @@ def test_a_stream_that_cannot_seek():
     class Pipe(io.BytesIO):
         def seekable(self):
             return False
+
+        def seek(self, *args):
+            raise io.UnsupportedOperation("seek")
 
     photo = load(Pipe(encoded(Image.fromarray(RGB), "PNG").getvalue()))
     assert np.array_equal(images.to_uint8(photo.pixels), RGB)
@@ -705,6 +719,12 @@ def test_a_picture_with_transparent_parts_counts_by_its_white():
 
 def test_an_empty_layer_marks_nothing():
     assert load_mask(Image.new("RGBA", (7, 5)), (5, 7)).sum() == 0
+
+
+def test_the_profile_of_a_mask_does_not_move_its_threshold():
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249), b"kTRC": gamma(1)}
+    grey = encoded(Image.new("L", (7, 5), 110), "PNG", icc_profile=icc(b"GRAY", tags))
+    assert load_mask(grey, (5, 7)).sum() == 0
 
 
 def test_a_mask_is_turned_upright_and_must_fit():

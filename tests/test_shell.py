@@ -197,6 +197,7 @@ def test_a_result_that_cannot_be_written_is_named(tmp_path, asked, capsys):
         (["--diffusion-steps", "1.5"], "steps must be a whole number"),
         (["--diffusion-steps", "many"], "expected a number, but got many"),
         (["--diffusion-eta", "1"], "unrecognized arguments: --diffusion-eta"),
+        (["--diffusion-step", "1"], "unrecognized arguments: --diffusion-step"),
         (["--method", "vae", "--diffusion-steps", "4"], "needs --method diffusion"),
         (["--seed", "-1"], "expected a whole number from 0"),
         (["--seed", "1e3"], "expected a whole number from 0"),
@@ -286,7 +287,7 @@ def test_interruption(tmp_path, monkeypatch, capsys):
 
 def test_the_bar_follows_photos_methods_and_steps(tmp_path, asked, monkeypatch):
     picture(tmp_path / "a.png")
-    picture(tmp_path / "b.png")
+    (tmp_path / "b.png").touch()  # cannot be read, but is done with all the same
     seen = []
 
     class Bar(enhancers.__main__.tqdm):
@@ -298,9 +299,16 @@ def test_the_bar_follows_photos_methods_and_steps(tmp_path, asked, monkeypatch):
 
     monkeypatch.setattr(enhancers.__main__, "tqdm", Bar)
     paths = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    assert main([*paths, "--out", str(tmp_path / "out")]) == 0
+    assert main([*paths, "--out", str(tmp_path / "out")]) == 1
     assert seen == sorted(seen)
-    assert {0.5, 1.0, 1.5, 3.5, 5.5, 6.0} <= set(seen) and max(seen) == 6
+    assert {0.5, 1.0, 1.5, 2.5, 3.0, 6.0} <= set(seen) and max(seen) == 6
+
+
+def test_help_may_hold_any_sign(asked, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "0 to 1, default: 0.5. 100 % of it" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_of_the_real_command_lists_the_options():
