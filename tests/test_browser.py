@@ -1,0 +1,256 @@
+"""What a person does on the page, in a real Chromium, against fakes; once with real weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import serve
+from PIL import Image
+
+import enhancers
+from enhancers import images
+from ui import job
+from ui.examples import EXAMPLES
+
+pytestmark = pytest.mark.browser
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE = {"width": 2560, "height": 1300}
+PATIENCE = 120_000
+"""Milliseconds to wait for anything: a busy machine is no failure."""
+
+WEIGHTS = Path(enhancers.__file__).parents[1] / "assets" / "weights"
+
+
+class Visitor:
+    """A person at the page."""
+
+    def __init__(self, browser, url: str, viewport: dict[str, int], **settings):
+        self.context = browser.new_context(viewport=viewport, **settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.hosts: set[str] = set()
+        self.problems: list[str] = []
+        self.page.on("request", self._note_host)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.goto(url)
+        self.page.wait_for_selector("#picture-input img")
+
+    def _note_host(self, request) -> None:
+        if request.url.startswith("http"):
+            self.hosts.add(request.url.split("/")[2].split(":")[0])
+
+    def upload(self, path: Path, field: str = "photo") -> None:
+        self.page.set_input_files(f"#{field} input[type=file]", path)
+
+    def wait_for(self, selector: str, text: str) -> None:
+        self.page.locator(selector).filter(has_text=text).first.wait_for()
+
+    def restore(self, until: str = "Done in") -> None:
+        self.page.click("#restore")
+        self.wait_for("#status", until)
+
+    def table(self) -> list[list[str]]:
+        rows = self.page.locator("#scores tbody tr")
+        return [row.locator("th, td").all_inner_texts() for row in rows.all()]
+
+    def download(self, name: str, folder: Path) -> Path:
+        self.page.locator(f"#download-{name}:not([disabled])").wait_for()
+        with self.page.expect_download() as started:
+            self.page.click(f"#download-{name}")
+        target = folder / started.value.suggested_filename
+        started.value.save_as(target)
+        return target
+
+    def size(self) -> tuple[int, int]:
+        script = "() => [document.documentElement.scrollWidth, document.body.scrollHeight]"
+        return tuple(self.page.evaluate(script))
+
+
+@pytest.fixture
+def visit(browser):
+    """Open the page as often as a test likes; afterwards nothing may have gone wrong in it."""
+    visitors = []
+
+    def open_page(url: str, viewport=DESKTOP, **settings) -> Visitor:
+        visitors.append(Visitor(browser, url, viewport, **settings))
+        return visitors[-1]
+
+    yield open_page
+    for visitor in visitors:
+        visitor.context.close()
+    assert [problem for visitor in visitors for problem in visitor.problems] == []
+    assert {host for visitor in visitors for host in visitor.hosts} <= {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_from_upload_to_download(visit, server, photo, tmp_path, viewport):
+    visitor = visit(server.url, viewport)
+    visitor.wait_for(".caption", "512×512, Noise 25")
+    visitor.upload(photo)
+    visitor.wait_for(".caption", "96×64, Noise 25")
+    severity = visitor.page.locator("#severity input[type=number]")
+    severity.fill("40")
+    severity.press("Enter")
+    visitor.wait_for(".caption", "96×64, Noise 40 (sigma, 0-255), seed 0")
+    visitor.restore()
+
+    task = job.prepare(photo, job.DAMAGE, "noise", 40)
+    input_file = visitor.download("input", tmp_path)
+    assert np.array_equal(np.asarray(Image.open(input_file)), images.to_uint8(task.degraded))
+    table = {row[0]: row[1:] for row in visitor.table()}
+    assert list(table) == ["Input, untouched", "VAE", "GAN", "Diffusion"]
+    for name, fake in server.enhancers.items():
+        restored = fake.restore(task.degraded)
+        file = visitor.download(name, tmp_path)
+        assert file.name == f"slope.{name}.png"
+        assert np.array_equal(np.asarray(Image.open(file)), images.to_uint8(restored))
+        assert Image.open(file).text["weights_sha256"] == f"sha-of-{name}"
+        assert table[fake.spec.title][0].startswith(f"{job.scores(restored, task)['psnr']:.2f}")
+    assert "best" in table["Diffusion"][0]
+    assert "no gain over the input" in table["GAN"][0]
+    assert visitor.size()[0] == viewport["width"]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE, WIDE], ids=["desktop", "phone", "wide"])
+def test_nothing_moves_and_nothing_hangs_over_the_edge(visit, server, viewport):
+    visitor = visit(server.url, viewport)
+    places = "() => [...document.querySelectorAll('#pictures .caption, #scores')].map(" + (
+        "e => Math.round(e.getBoundingClientRect().y + window.scrollY))"
+    )
+    assert visitor.size()[0] == viewport["width"]
+    before = visitor.page.evaluate(places)
+    visitor.restore()
+    visitor.page.locator("#download-diffusion:not([disabled])").wait_for()
+    assert visitor.page.evaluate(places) == before
+    assert visitor.size()[0] == viewport["width"]
+
+
+def test_stop_stops_the_work_and_keeps_what_is_finished(visit, slow_server, photo):
+    visitor = visit(slow_server.url)
+    fake = slow_server.enhancers["diffusion"]
+    visitor.upload(photo)
+    visitor.wait_for(".caption", "96×64")
+    visitor.page.click("#restore")
+    visitor.wait_for(".caption", "estimate after step 1 of 4")
+    visitor.page.click("#stop")
+    visitor.wait_for("#status", "Stopped")
+    begun = fake.begun
+    visitor.page.wait_for_timeout(3000)
+    assert fake.begun <= begun + 1
+    visitor.wait_for("#status", "Stopped")
+    assert visitor.page.locator("#download-vae").is_enabled()
+    assert visitor.page.locator("#download-diffusion").is_disabled()
+    assert visitor.page.locator("#restore").is_enabled()
+    assert visitor.page.locator("#stop").is_disabled()
+    visitor.restore()  # and the next run comes through
+    assert visitor.page.locator("#download-diffusion").is_enabled()
+
+
+def test_already_degraded_example_has_no_scores(visit, server):
+    visitor = visit(server.url)
+    index = next(i for i, example in enumerate(EXAMPLES) if example.degradation is None)
+    button = visitor.page.locator("#examples button").nth(index)
+    assert button.get_attribute("aria-label") == f"Example: {EXAMPLES[index].title}"
+    button.click()
+    visitor.wait_for(".caption", "as given")
+    assert visitor.page.locator("#how input[value=degraded]").is_checked()
+    assert not visitor.page.locator("#severity").is_visible()
+    visitor.restore()
+    visitor.wait_for("#scores", "Quality cannot be scored here")
+    assert [len(row) for row in visitor.table()] == [2, 2, 2, 2]
+
+
+def test_damage_brings_its_own_slider(visit, server):
+    visitor = visit(server.url)
+    visitor.page.click("#degradation input")
+    visitor.page.get_by_role("option", name="JPEG").click()
+    visitor.wait_for("#severity", "quality")
+    visitor.wait_for(".caption", "JPEG 20 (quality)")
+    assert visitor.page.locator("#severity input[type=number]").input_value() == "20"
+
+
+def test_own_original_gives_scores_and_a_wrong_one_a_sentence(visit, server, photo, tmp_path):
+    task = job.prepare(photo, job.DAMAGE, "noise", 25)
+    noisy = job.save(task.degraded, task, tmp_path, "noisy", {})
+    Image.new("RGB", (20, 10)).save(tmp_path / "small.png")
+    visitor = visit(server.url)
+    visitor.upload(noisy)
+    visitor.page.locator("#how input[value=reference]").check()
+    visitor.upload(tmp_path / "small.png", "reference")
+    visitor.wait_for("[data-testid=toast-body]", "both must have the same size")
+    visitor.upload(photo, "reference")
+    visitor.page.locator("#reference img[src*=slope]").wait_for()
+    visitor.restore()
+    assert visitor.table()[0][1] == f"{job.scores(task.degraded, task)['psnr']:.2f}"
+
+
+def test_a_broken_file_says_so_once_and_costs_nothing(visit, server, tmp_path):
+    visitor = visit(server.url)
+    visitor.restore()
+    before = visitor.table()
+    (tmp_path / "bad.png").write_text("no picture")
+    visitor.upload(tmp_path / "bad.png")
+    visitor.wait_for("[data-testid=toast-body]", "bad.png is not a picture")
+    visitor.page.wait_for_timeout(1000)
+    assert visitor.page.get_by_text("bad.png is not a picture").count() == 1
+    assert visitor.table() == before
+    assert visitor.page.locator("#download-vae").is_enabled()
+
+
+def test_restore_right_after_a_change_is_not_lost(visit, server):
+    visitor = visit(server.url)
+    visitor.page.locator("#examples button").nth(1).click()
+    visitor.page.locator("#photo img[src*=chelsea]").wait_for()
+    visitor.restore()
+    visitor.page.wait_for_timeout(1500)
+    visitor.wait_for("#status", "Done in")
+    assert len(visitor.table()) == 4
+    visitor.wait_for(".caption", "451×300, JPEG 20")
+
+
+def test_a_change_stops_the_run_and_clears_its_results(visit, slow_server):
+    visitor = visit(slow_server.url)
+    visitor.page.click("#restore")
+    visitor.wait_for("#status", "Diffusion at work")
+    visitor.page.locator("#how input[value=degraded]").check()
+    visitor.wait_for("#status", "Ready.")
+    begun = slow_server.enhancers["diffusion"].begun
+    visitor.page.wait_for_timeout(2500)
+    assert slow_server.enhancers["diffusion"].begun <= begun + 1
+    visitor.wait_for("#status", "Ready.")
+    assert visitor.page.locator("#download-vae").is_disabled()
+
+
+def test_compared_pictures_have_names_and_a_keyboard(visit, server):
+    visitor = visit(server.url)
+    visitor.restore()
+    panel = visitor.page.locator("#picture-gan")
+    panel.locator("img[alt='Restored by GAN']").wait_for()
+    assert panel.locator("img[alt='Before']").count() == 1
+    handle = panel.locator("[data-testid=slider]")
+    handle.focus()
+    before = handle.bounding_box()["x"]
+    handle.press("ArrowRight")
+    visitor.page.wait_for_timeout(300)
+    assert 5 < handle.bounding_box()["x"] - before < 30
+
+
+@pytest.mark.skipif(
+    not all((WEIGHTS / name).is_dir() for name in ("vae", "gan", "diffusion")),
+    reason="the weights are not trained yet",
+)
+def test_shipped_weights_help_against_noise(visit, photo, tmp_path):
+    with_weights = serve([enhancers.load(name) for name in enhancers.NAMES])
+    server = next(with_weights)
+    try:
+        visitor = visit(server.url)
+        visitor.restore()
+        (_, noisy, *_), *results = visitor.table()
+        assert len(results) == 3
+        assert all(float(psnr.split()[0]) > float(noisy) + 3 for _, psnr, *_ in results)
+        assert Image.open(visitor.download("diffusion", tmp_path)).size == (512, 512)
+    finally:
+        with_weights.close()

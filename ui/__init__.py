@@ -1,0 +1,54 @@
+"""The web page. `build_demo` takes the enhancers, so that it needs no weights to be tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gradio as gr
+
+from enhancers.base import Enhancer
+from ui.api import add_endpoints
+from ui.restore import restore_tab, warm_up_once
+from ui.runner import Runner
+from ui.theme import CSS, HEAD, JS, THEME
+
+TITLE = "Triptych"
+INTRODUCTION = (
+    "One degraded photo, three generative models: a VAE, a GAN and a diffusion model restore it "
+    "side by side, and where the truth is known, the scores say which came closest."
+)
+KEPT = 3600
+"""Seconds after which the server deletes what it was given and what it made."""
+
+LAUNCH = {
+    "theme": THEME,
+    "css": CSS,
+    "head": HEAD,
+    "js": JS,
+    "max_file_size": "32mb",
+    "run_history": False,  # a visitor's photos do not stay in the browser
+    "footer_links": ["api", "settings"],
+    "show_error": False,
+}
+"""For `demo.launch`: where Gradio 6 takes the look of a page and its limits."""
+
+
+def build_demo(enhancers: Sequence[Enhancer]) -> gr.Blocks:
+    """Return the page for these enhancers, its queue set up; `launch(**LAUNCH)` shows it."""
+    runner = Runner(enhancers)
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(KEPT // 2, KEPT), fill_width=True
+    ) as demo:
+        gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
+        with gr.Tabs(), gr.Tab("Restore", id="restore"):
+            restore_tab(runner)
+        gr.Markdown(
+            "Photos are processed on this server, seen by nobody else, and deleted within two "
+            "hours. A generative model may invent detail: do not take its pictures for evidence.",
+            elem_classes="small-print",
+        )
+        add_endpoints(runner)
+        demo.load(
+            warm_up_once(runner), queue=False, show_progress="hidden", api_visibility="private"
+        )
+    return demo.queue(max_size=16)

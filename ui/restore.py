@@ -1,0 +1,415 @@
+"""The Restore tab: one photo in, every method's picture beside it, with scores where possible."""
+
+from __future__ import annotations
+
+import functools
+import html
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+
+from enhancers.degradations import DEGRADATIONS
+from ui import examples, job, markup
+from ui.job import DAMAGE, DEGRADED, REFERENCE, Job
+from ui.runner import Options, Runner
+
+INPUT = "input"
+HEIGHT = 300
+"""Of every picture in the row of results, so that nothing moves while they arrive."""
+
+READY = "Ready."
+WAITING = "Waiting for a turn…"
+HOW = (
+    ("Clean: damage it here, so that the truth is known", DAMAGE),
+    ("Already degraded", DEGRADED),
+    ("Already degraded, and I have the original", REFERENCE),
+)
+
+
+def photo_input(**settings) -> gr.Image:
+    """Return an image input that hands over the uploaded file itself.
+
+    `gr.Image` opens the file first, and a broken one ends in an exception without a sentence for
+    the user; `ui.job.load` judges it instead. (A subclass would make Gradio write a .pyi file.)
+    """
+    image = gr.Image(type="filepath", format="png", image_mode=None, **settings)
+    decode = image.preprocess
+    image.preprocess = lambda file: file.path if file and file.path else decode(file)
+    return image
+
+
+def plain_html(value: str, **settings) -> gr.HTML:
+    """Return HTML without Gradio's own rules for text and tables."""
+    return gr.HTML(value, apply_default_css=False, **settings)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of the row; `before` and `after` are files."""
+
+    note: str = ""
+    before: str | None = None
+    after: str | None = None
+    download: str | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What changes on the page; pictures and table stay as they are where they are left out."""
+
+    status: str
+    table: str | None = None
+    panels: dict[str, Panel] = field(default_factory=dict)
+
+
+def for_people(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
+    """Turn a ValueError of a generator into a message on the page, which shows it as HTML."""
+
+    @functools.wraps(handler)
+    def wrapped(*args, **kwargs):
+        try:
+            yield from handler(*args, **kwargs)
+        except ValueError as error:
+            raise gr.Error(html.escape(str(error)), print_exception=False) from error
+
+    return wrapped
+
+
+def show_input(task: Job, folder: Path) -> Panel:
+    """The photo as the methods will see it."""
+    file = job.save(task.degraded, task, folder, INPUT, {"Software": "Triptych"} | _damage(task))
+    size = f"{task.degraded.shape[-1]}×{task.degraded.shape[-2]}"
+    return Panel(f"{size}, {task.damage}", after=file, download=file)
+
+
+def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path) -> Iterator[View]:
+    """Restore with every method and yield what the page shows meanwhile.
+
+    Closing the iterator stops the computation. Pictures are written to `folder`.
+    """
+    seed = job.check_seed(seed)
+    specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
+    rows = {INPUT: markup.Row("Input, untouched", job.scores(task.degraded, task), is_input=True)}
+    rows |= {name: markup.Row(spec.title) for name, spec in specs.items()}
+    scored = task.clean is not None
+    shown = show_input(task, folder)
+    yield View(
+        markup.status("Starting", 0),
+        markup.table(list(rows.values()), scored),
+        {INPUT: shown} | {name: Panel() for name in specs},
+    )
+    done = 0
+    with closing(runner.run(task.degraded, task.mask, seed=seed, options=options)) as updates:
+        for update in updates:
+            table, panels, event = None, {}, update.event
+            if event and event.restored is not None:
+                done += 1
+                name = event.name
+                meta = job.metadata(task, specs[name], seed, options.get(name, {}))
+                file = job.save(event.restored, task, folder, name, meta)
+                rows[name] = markup.Row(
+                    specs[name].title, job.scores(event.restored, task), event.seconds
+                )
+                table = markup.table(list(rows.values()), scored)
+                panels = {name: Panel(f"{event.seconds:.1f} s", shown.after, file, file)}
+            elif event and event.preview is not None:
+                file = job.save_preview(event.preview, task, folder, f"{event.name}.preview")
+                note = f"estimate after step {event.step} of {event.steps}"
+                panels = {event.name: Panel(note, shown.after, file)}
+            if done == len(specs):
+                text = "Finishing"
+            elif update.name:
+                text = f"{specs[update.name].title} at work ({done + 1} of {len(specs)})"
+            else:
+                text = "Waiting for an earlier run to stop"
+            yield View(markup.status(text, update.fraction, update.seconds_left), table, panels)
+    total = sum(row.seconds or 0 for row in rows.values())
+    yield View(markup.status(f"Done in {total:.1f} s.", 1))
+
+
+def nested(enhancers: Sequence, values: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Values of the option sliders, in the order of `spec.options`, by method and option."""
+    rest = iter(values)
+    return {e.spec.name: {o.name: next(rest) for o in e.spec.options} for e in enhancers}
+
+
+def _damage(task: Job) -> dict[str, str]:
+    return {"damage": task.damage}
+
+
+def severity_slider(name: str) -> dict:
+    """Settings of the severity slider for a degradation."""
+    kind = DEGRADATIONS[name]
+    worse = "" if kind.worse_when_higher else " Lower is worse."
+    return {
+        "minimum": kind.low,
+        "maximum": kind.high,
+        "step": kind.step,
+        "value": kind.default,
+        "label": f"Severity ({kind.unit})",
+        "info": kind.help + worse,
+    }
+
+
+def restore_tab(runner: Runner) -> None:
+    """Lay out the tab inside the present `gr.Blocks` and connect it."""
+    enhancers = list(runner.enhancers.values())
+    first = examples.EXAMPLES[0]
+
+    # Layout: the photo and what was done to it; then the pictures; then the scores.
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            photo = photo_input(
+                value=examples.path(first),
+                label="Photo",
+                sources=["upload", "clipboard", "webcam"],
+                height=290,
+                buttons=["fullscreen"],
+                alt_text="The photo as given",
+                elem_id="photo",
+            )
+            picks = gr.Dataset(
+                label="Or try one of these",
+                components=[gr.Image(visible=False, format="png")],
+                samples=[[examples.thumbnail(example)] for example in examples.EXAMPLES],
+                type="index",
+                layout="gallery",
+                samples_per_page=len(examples.EXAMPLES),
+                elem_id="examples",
+            )
+        with gr.Column(scale=4, min_width=320):
+            how = gr.Radio(HOW, value=first.how, label="This photo is", elem_id="how")
+            with gr.Group(visible=first.how == DAMAGE) as damage_box:
+                with gr.Row():
+                    degradation = gr.Dropdown(
+                        [(kind.title, name) for name, kind in DEGRADATIONS.items()],
+                        value=first.degradation,
+                        label="Damage",
+                        scale=2,
+                        elem_id="degradation",
+                    )
+                    damage_seed = gr.Number(
+                        0, label="Seed", precision=0, minimum=0, min_width=90, elem_id="damage-seed"
+                    )
+                severity = gr.Slider(**severity_slider(first.degradation), elem_id="severity")
+            reference = photo_input(
+                visible=False,
+                label="Its original, of the same size",
+                sources=["upload", "clipboard"],
+                height=220,
+                buttons=["fullscreen"],
+                alt_text="The original of the photo",
+                elem_id="reference",
+            )
+            with gr.Accordion("Options of the methods", open=False):
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+                sliders = [
+                    gr.Slider(
+                        option.low,
+                        option.high,
+                        option.default,
+                        step=1 if option.integer else (option.high - option.low) / 100,
+                        label=f"{enhancer.spec.title}: {option.name}",
+                        info=option.help,
+                        elem_id=f"option-{enhancer.spec.name}-{option.name}",
+                    )
+                    for enhancer in enhancers
+                    for option in enhancer.spec.options
+                ]
+    with gr.Row(elem_id="bar", equal_height=True):
+        start = gr.Button("Restore", variant="primary", min_width=140, elem_id="restore")
+        stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="stop")
+        with gr.Column(scale=8, min_width=280):
+            status = plain_html(markup.status(READY), elem_id="status")
+    captions, pictures, downloads = {}, {}, {}
+    titles = {INPUT: "Input"} | {e.spec.name: e.spec.title for e in enhancers}
+    opening = {name: Panel() for name in titles} | {INPUT: first_input()}
+    with gr.Row(elem_id="pictures"):
+        for name, title in titles.items():
+            panel = opening[name]
+            with gr.Column(min_width=260):
+                captions[name] = plain_html(markup.caption(title, panel.note))
+                pictures[name] = _picture(name, title, panel)
+                downloads[name] = gr.DownloadButton(
+                    "Download PNG",
+                    panel.download,
+                    size="sm",
+                    interactive=panel.download is not None,
+                    elem_id=f"download-{name}",
+                )
+    table = plain_html(markup.empty_table(), elem_id="scores")
+
+    # Handlers that speak Gradio: they only translate.
+    def changes(view: View) -> dict:
+        shown = {status: view.status}
+        if view.table is not None:
+            shown[table] = view.table
+        for name, panel in view.panels.items():
+            shown |= panel_changes(name, panel)
+        return shown
+
+    def panel_changes(name: str, panel: Panel) -> dict:
+        picture = panel.after
+        if name != INPUT:
+            picture = panel.after and (panel.before, panel.after)
+        return {
+            captions[name]: markup.caption(titles[name], panel.note),
+            pictures[name]: picture,
+            downloads[name]: gr.DownloadButton(
+                value=panel.download, interactive=panel.download is not None
+            ),
+        }
+
+    @for_people
+    def preview(photo, how, degradation, severity, damage_seed, reference):
+        if photo is None:
+            yield panel_changes(INPUT, Panel())
+            return
+        if how == REFERENCE and reference is None:
+            how = DEGRADED  # the original may still come
+        task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
+        with tempfile.TemporaryDirectory() as folder:
+            yield panel_changes(INPUT, show_input(task, Path(folder)))
+
+    @for_people
+    def restore(photo, how, degradation, severity, damage_seed, reference, seed, *values):
+        task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
+        with tempfile.TemporaryDirectory() as folder:
+            views = watch(runner, task, seed, nested(enhancers, values), Path(folder))
+            with closing(views):
+                for view in views:
+                    yield changes(view)
+
+    def forget():
+        shown = {start: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
+        for name in runner.enhancers:
+            shown |= panel_changes(name, Panel())
+        return shown | {status: markup.status(READY), table: markup.empty_table()}
+
+    def pick(index: int):
+        example = examples.EXAMPLES[index]
+        shown = {photo: examples.path(example), how: example.how} | boxes(example.how)
+        if example.degradation:
+            shown |= {
+                degradation: example.degradation,
+                severity: gr.Slider(**severity_slider(example.degradation)),
+            }
+        return shown
+
+    def boxes(how: str) -> dict:
+        return {
+            damage_box: gr.Group(visible=how == DAMAGE),
+            reference: gr.Image(visible=how == REFERENCE),
+        }
+
+    def buttons(running: bool, text: str | None = None) -> Callable[[], dict]:
+        shown = {start: {"interactive": not running}, stop: {"interactive": running}}
+
+        def update() -> dict:
+            result = {button: gr.Button(**how) for button, how in shown.items()}
+            return result if text is None else result | {status: markup.status(text)}
+
+        return update
+
+    # Wiring.
+    inputs = [photo, how, degradation, severity, damage_seed, reference]
+    light = {"show_progress": "hidden", "api_visibility": "private"}
+    panels = [*captions.values(), *pictures.values(), *downloads.values()]
+    form = [photo, how, damage_box, reference, degradation, severity]
+    edited = [part.input for part in (photo, how, severity, damage_seed, reference)]
+    show = {
+        "fn": preview,
+        "inputs": inputs,
+        "outputs": [captions[INPUT], pictures[INPUT], downloads[INPUT]],
+        "concurrency_id": "light",
+        "concurrency_limit": 4,
+        **light,
+    }
+    how.input(boxes, how, [damage_box, reference], queue=False, **light)
+    changed = [
+        gr.on(edited, trigger_mode="always_last", **show),
+        degradation.input(
+            lambda name: gr.Slider(**severity_slider(name)),
+            degradation,
+            severity,
+            queue=False,
+            **light,
+        ).then(**show),
+        picks.click(pick, picks, form, queue=False, **light).then(**show),
+    ]
+    click = start.click(
+        buttons(True, WAITING), None, [start, stop, status], cancels=changed, queue=False, **light
+    )
+    run = click.then(
+        restore,
+        [*inputs, seed, *sliders],
+        [status, table, *panels],
+        concurrency_id="models",
+        concurrency_limit=1,
+        **light,
+    )
+    # `.then` after an event that only cancels never comes, so what follows is its own function.
+    for event in changed:  # once shown, a new input stops the run it overtakes
+        event.success(
+            forget,
+            None,
+            [start, stop, status, table, *panels],
+            cancels=[run],
+            queue=False,
+            **light,
+        )
+    run.success(buttons(False), None, [start, stop], queue=False, **light)
+    run.failure(buttons(False, READY), None, [start, stop, status], queue=False, **light)
+    stop.click(
+        buttons(False, "Stopped. What was finished can be downloaded."),
+        None,
+        [start, stop, status],
+        cancels=[run],
+        queue=False,
+        **light,
+    )
+
+
+def first_input() -> Panel:
+    """The first example, damaged: the page opens ready for one click."""
+    example = examples.EXAMPLES[0]
+    folder = examples.folder() / "first"
+    folder.mkdir(exist_ok=True)
+    task = job.prepare(examples.path(example), example.how, example.degradation)
+    return show_input(task, folder)
+
+
+def _picture(name: str, title: str, panel: Panel) -> gr.Image | gr.ImageSlider:
+    """The input as a picture, a result as a slider between before and after."""
+    common = {"show_label": False, "format": "png", "interactive": False, "height": HEIGHT}
+    if name == INPUT:
+        return gr.Image(
+            panel.after,
+            **common,
+            buttons=["fullscreen"],
+            alt_text="The input",
+            elem_id=f"picture-{name}",
+        )
+    return gr.ImageSlider(
+        **common,
+        label=f"{title}: before and after",
+        max_height=HEIGHT,
+        buttons=["fullscreen"],
+        elem_id=f"picture-{name}",
+    )
+
+
+def warm_up_once(runner: Runner) -> Callable[[], None]:
+    """A handler that times the methods in the background at its first call."""
+    begun = threading.Lock()
+
+    def handler() -> None:
+        if begun.acquire(blocking=False):
+            threading.Thread(target=runner.warm_up, daemon=True).start()
+
+    return handler

@@ -1,0 +1,214 @@
+"""Run the enhancers on one photo in a thread that can be watched and stopped. No Gradio here."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from enhancers.base import Enhancer
+
+HEARTBEAT = 0.25
+"""Seconds after which a silent run reports, so that it can be stopped and its clock moves."""
+
+Options = Mapping[str, Mapping[str, float]]
+"""Method name -> the options to pass to its `restore`."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A step of a method, or its end."""
+
+    name: str
+    step: int = 0
+    """Steps done; 0 where the method has only begun."""
+    steps: int = 0
+    preview: Tensor | None = None
+    """(1, 3, H, W), the estimate so far."""
+    restored: Tensor | None = None
+    """(1, 3, H, W), once the method is done."""
+    seconds: float = 0.0
+    """Time the method took so far."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """How far a run is, and the event that moved it."""
+
+    name: str
+    """The method at work; empty while an earlier run is still stopping."""
+    fraction: float
+    """Of the whole run, 0-1, by expected time."""
+    seconds_left: float | None
+    """None until there is something to tell it by."""
+    event: Event | None = None
+    """None for a heartbeat."""
+
+
+class Stopped(Exception):  # noqa: N818 - a request, not an error
+    """Raised inside `restore`, through `on_step`, to end it."""
+
+
+class Runner:
+    """All enhancers, one at a time, fastest first; remembers how long each of them takes."""
+
+    def __init__(self, enhancers: Sequence[Enhancer]):
+        self.enhancers = {enhancer.spec.name: enhancer for enhancer in enhancers}
+        self._turn = threading.Lock()
+        self._rates: dict[tuple[str, tuple], float] = {}
+
+    def run(
+        self,
+        degraded: Tensor,
+        mask: Tensor | None,
+        *,
+        seed: int = 0,
+        options: Options | None = None,
+    ) -> Iterator[Update]:
+        """Restore with every method; yields at every event and at least every `HEARTBEAT`.
+
+        Closing the iterator stops the computation at its next `on_step`. Work starts with the
+        first `next`; a method that raises ends the run with its exception.
+        """
+        options = {name: dict((options or {}).get(name, {})) for name in self.enhancers}
+        pixels = degraded.shape[-2] * degraded.shape[-1]
+        clock = _Clock({name: self._expected(name, options[name], pixels) for name in options})
+        events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+        stop = threading.Event()
+
+        def work() -> None:
+            while not self._turn.acquire(timeout=HEARTBEAT):
+                if stop.is_set():
+                    return
+            try:
+                for name in clock.order:
+                    self._restore(name, degraded, mask, seed, options[name], events.put, stop)
+                events.put(None)
+            except Exception as error:
+                events.put(error)
+            finally:
+                self._turn.release()
+
+        threading.Thread(target=work, daemon=True, name="restore").start()
+        try:
+            while True:
+                arrived = _newest(events)
+                for event in arrived:
+                    if event is None:
+                        return
+                    if isinstance(event, Exception):
+                        raise event
+                    if event.restored is not None:
+                        self._rates[_key(event.name, options[event.name])] = event.seconds / pixels
+                    clock.note(event)
+                    yield Update(event.name, clock.fraction, clock.seconds_left, event)
+                if not arrived:
+                    yield Update(clock.name, clock.fraction, clock.seconds_left)
+        finally:
+            stop.set()
+
+    def warm_up(self, side: int = 256) -> None:
+        """Learn how long each method takes from a small grey picture."""
+        for _ in self.run(torch.full((1, 3, side, side), 0.5), None):
+            pass
+
+    def _restore(
+        self,
+        name: str,
+        degraded: Tensor,
+        mask: Tensor | None,
+        seed: int,
+        options: Mapping[str, float],
+        report: Callable[[Event], None],
+        stop: threading.Event,
+    ) -> None:
+        start = time.perf_counter()
+
+        def on_step(step: int, steps: int, preview: Tensor | None) -> None:
+            if stop.is_set():
+                raise Stopped
+            if preview is not None:
+                preview = preview.detach().float().clamp(0, 1).cpu()
+            report(Event(name, step, steps, preview, seconds=time.perf_counter() - start))
+
+        on_step(0, 0, None)
+        restored = self.enhancers[name].restore(
+            degraded, mask, seed=seed, on_step=on_step, **options
+        )
+        report(Event(name, restored=restored.clone(), seconds=time.perf_counter() - start))
+
+    def _expected(self, name: str, options: Mapping[str, float], pixels: int) -> float | None:
+        """Seconds a method will take, by its last run with these options, or else with any."""
+        rate = self._rates.get(_key(name, options))
+        if rate is None:
+            rate = next((r for (n, _), r in reversed(self._rates.items()) if n == name), None)
+        return None if rate is None else rate * pixels
+
+
+class _Clock:
+    """How far a run is: by what each method is expected to take, corrected as steps complete."""
+
+    def __init__(self, expected: dict[str, float | None]):
+        self.order = sorted(  # stable: as given where nothing is known
+            expected, key=lambda name: math.inf if expected[name] is None else expected[name]
+        )
+        self.name = ""
+        self._expected = expected
+        self._done: dict[str, float] = {}
+        self._start = 0.0
+
+    def note(self, event: Event) -> None:
+        if event.name != self.name:
+            self.name, self._start = event.name, time.perf_counter() - event.seconds
+        if event.restored is not None:
+            self._done[event.name] = event.seconds
+        elif event.step:  # the steps just done tell more than an earlier run
+            self._expected[event.name] = event.seconds * event.steps / event.step
+
+    @property
+    def seconds_left(self) -> float | None:
+        todo = [self._expected[name] for name in self.order if name not in self._done]
+        return None if None in todo else sum(todo) - self._spent
+
+    @property
+    def fraction(self) -> float:
+        left = self.seconds_left
+        if left is None:  # no idea of the times: count methods
+            return len(self._done) / len(self.order)
+        done = sum(self._done.values()) + self._spent
+        return done / (done + left) if done + left else 1.0
+
+    @property
+    def _spent(self) -> float:
+        """Seconds spent on the present method, never more than it was expected to take."""
+        if not self.name or self.name in self._done:
+            return 0.0
+        return min(time.perf_counter() - self._start, self._expected[self.name] or 0.0)
+
+
+def _key(name: str, options: Mapping[str, float]) -> tuple[str, tuple]:
+    return name, tuple(sorted(options.items()))
+
+
+def _newest(events: queue.SimpleQueue) -> list[Event | Exception | None]:
+    """Wait up to a heartbeat for events; of several steps in a row keep only the last one."""
+    arrived: list[Event | Exception | None] = []
+    try:
+        arrived.append(events.get(timeout=HEARTBEAT))
+        while True:
+            event = events.get_nowait()
+            if _is_step(event) and _is_step(arrived[-1]):
+                arrived.pop()
+            arrived.append(event)
+    except queue.Empty:
+        return arrived
+
+
+def _is_step(event: Event | Exception | None) -> bool:
+    return isinstance(event, Event) and event.restored is None
