@@ -297,8 +297,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _photo(image: Image.Image, name: str, icc: bytes | None) -> Photo:
     """Convert a decoded picture of any mode."""
-    if image.mode in ("La", "RGBa"):  # colours multiplied by alpha
-        image = image.convert(image.mode.upper())
+    if image.mode == "La":  # multiplied by alpha; Pillow converts it to nothing else
+        image = image.convert("LA")
     if image.mode[0] in "1LIF" and image.mode != "LAB":
         grey = _grey_in_srgb(_grey(image, name), icc)
         pixels = torch.from_numpy(grey)[None, None].repeat(1, 3, 1, 1)
