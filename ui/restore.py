@@ -23,6 +23,7 @@ HEIGHT = 300
 """Of every picture in the row of results, so that nothing moves while they arrive."""
 
 READY = "Ready."
+STOPPED = "Stopped."
 WAITING = "Waiting for a turn…"
 HOW = (
     ("Clean: damage it here, so that the truth is known", DAMAGE),
@@ -286,10 +287,10 @@ def restore_tab(runner: Runner) -> None:
                     yield changes(view)
 
     def forget():
-        shown = {start: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
+        shown = {status: markup.status(READY), table: markup.empty_table()}
         for name in runner.enhancers:
             shown |= panel_changes(name, Panel())
-        return shown | {status: markup.status(READY), table: markup.empty_table()}
+        return shown
 
     def pick(index: int):
         example = examples.EXAMPLES[index]
@@ -353,26 +354,14 @@ def restore_tab(runner: Runner) -> None:
         concurrency_limit=1,
         **light,
     )
-    # `.then` after an event that only cancels never comes, so what follows is its own function.
-    for event in changed:  # once shown, a new input stops the run it overtakes
-        event.success(
-            forget,
-            None,
-            [start, stop, status, table, *panels],
-            cancels=[run],
-            queue=False,
-            **light,
-        )
+    # Gradio cancels only from an event of a component, not from one that follows another. The
+    # cancelled run counts as failed, and that comes after its last word; nothing else does.
+    gr.on([*edited, degradation.input, picks.click], None, cancels=[run], **light)
+    stop.click(None, cancels=[run], **light)
     run.success(buttons(False), None, [start, stop], queue=False, **light)
-    run.failure(buttons(False, READY), None, [start, stop, status], queue=False, **light)
-    stop.click(
-        buttons(False, "Stopped. What was finished can be downloaded."),
-        None,
-        [start, stop, status],
-        cancels=[run],
-        queue=False,
-        **light,
-    )
+    run.failure(buttons(False, STOPPED), None, [start, stop, status], queue=False, **light)
+    for event in changed:
+        event.success(forget, None, [status, table, *panels], queue=False, **light)
 
 
 def first_input() -> Panel:

@@ -32,6 +32,8 @@ CSS = """
 .gradio-container { max-width: 1680px !important; margin: 0 auto; }
 .gradio-container .html-container { padding: 0 !important; }
 
+#how .wrap { flex-direction: column; align-items: flex-start; }
+
 .caption { margin: 0; font-size: 1rem; font-weight: 600; line-height: 1.4; }
 .caption small { display: block; height: 1.4em; overflow: hidden; white-space: nowrap;
   text-overflow: ellipsis; font-size: .8rem; font-weight: 400;
