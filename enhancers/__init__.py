@@ -1,7 +1,7 @@
 """Three generative enhancers for degraded photos: a VAE, a GAN and a diffusion model.
 
-    >>> from enhancers import load
-    >>> restored = load("vae").restore(degraded)  # (N, 3, H, W) in [0, 1]
+>>> from enhancers import load
+>>> restored = load("vae").restore(degraded)  # (N, 3, H, W) in [0, 1]
 """
 
 from __future__ import annotations

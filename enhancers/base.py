@@ -22,7 +22,7 @@ TILE = 512
 """Side in pixels of the square a network sees at once; larger photos are tiled."""
 
 OVERLAP = 64
-"""Pixels by which neighbouring tiles overlap; results are cross-faded over them."""
+"""Pixels by which neighbouring tiles overlap; results are cross-faded over half of them."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def tiled(
 
     x: (N, C, H, W). `network` maps (N, C, h, w) to (N, C', h, w) for h, w divisible by `multiple`.
     The photo is padded by reflection; up to `tile` on both sides it goes through whole, larger
-    ones in tiles that overlap by `overlap` and are cross-faded linearly. `tile` and `overlap`
-    must be divisible by `multiple`. Returns (N, C', H, W).
+    ones in tiles that overlap by `overlap` and are cross-faded in the middle of it. `tile` and
+    `overlap` must be divisible by `multiple`. Returns (N, C', H, W).
     """
     H, W = x.shape[-2:]
     x = pad_to_multiple(x, multiple).contiguous(memory_format=torch.channels_last)
@@ -183,8 +183,11 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def _fade(length: int, before: bool, after: bool, overlap: int) -> Tensor:
-    """Weights of a tile along one side: linear ramps on the sides where it has a neighbour."""
-    ramp = (torch.arange(overlap) + 0.5) / overlap
+    """Weights of a tile along one side: ramps on the sides where it has a neighbour.
+
+    The outer quarter of the overlap, where a network misses what lies beyond the tile, has none.
+    """
+    ramp = (2 * (torch.arange(overlap) + 0.5) / overlap - 0.5).clamp(0, 1)
     fade = torch.ones(length)
     if before:
         fade[:overlap] *= ramp

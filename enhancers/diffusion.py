@@ -102,10 +102,13 @@ class RestorationUNet(UNet2DModel):
         x = torch.cat([x, F.pixel_unshuffle(scaled, 2)], 1)
         head = self(x, timestep).sample.to(state.dtype)
         # Two views of the clean photo, weighted by their inverse variances; at pure noise the
-        # weight of the state is zero, and what remains is the degraded photo, lifted, plus a residual.
+        # weight of the state is zero, and the lifted photo remains.
         trust = SIGMA_TRUST**2 * alpha_bar / (1 - alpha_bar + SIGMA_TRUST**2 * alpha_bar)
         view = 0.5 * state / alpha_bar.sqrt().clamp(min=1e-4) + 0.5
-        return correct(torch.lerp(lifted, view.clamp(0, 1), trust), head)
+        # The less is left to correct, the smaller the correction (cf. c_out, Karras et al. 2022);
+        # otherwise the almost clean states would forbid the network any correction at all.
+        scale = (1 - trust).sqrt()
+        return correct(torch.lerp(lifted, view.clamp(0, 1), trust), scale * head)
 
 
 def _gain(name: str) -> float:

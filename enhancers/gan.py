@@ -121,9 +121,7 @@ class GANEnhancer(Enhancer):
         self.spec = read_spec(folder, "gan")
         self.device = device
         self.adversarial = load_network(Generator, GeneratorConfig, folder).to(device)
-        self.faithful = load_network(
-            Generator, GeneratorConfig, folder / "faithful"
-        ).to(device)
+        self.faithful = load_network(Generator, GeneratorConfig, folder / "faithful").to(device)
 
     def _restore(
         self,

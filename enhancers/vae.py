@@ -87,8 +87,7 @@ class VAE(nn.Module):
             for inputs, c in zip((w8, 2 * w4, 2 * w2), config.latents, strict=True)
         )
         self.priors = nn.ModuleList(
-            conv1x1(w, 2 * c, gain=0.05)
-            for w, c in zip((w4, w2), config.latents[1:], strict=True)
+            conv1x1(w, 2 * c, gain=0.05) for w, c in zip((w4, w2), config.latents[1:], strict=True)
         )
         self.embed = nn.ModuleList(
             conv3x3(c, w) for c, w in zip(config.latents, config.widths, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from copy import deepcopy
 from dataclasses import asdict
@@ -32,8 +33,13 @@ def save_network(network: nn.Module, folder: Path) -> None:
 
 def save_unet(unet, scheduler, folder: Path) -> None:
     """Write a diffusers network (in fp16) and scheduler, as `from_pretrained` expects them."""
-    half_unet = deepcopy(unet).to("cpu", torch.float16, memory_format=torch.contiguous_format)
-    half_unet.save_pretrained(folder / "unet")
+    copy = nn.Module.to(deepcopy(unet), "cpu", torch.float16)
+    copy.to(memory_format=torch.contiguous_format).save_pretrained(folder / "unet")
+    # Of the configuration, only what this class takes; the parent's settings follow from it.
+    path = folder / "unet" / "config.json"
+    own = {"_class_name", "_diffusers_version", *inspect.signature(type(unet)).parameters}
+    config = {key: value for key, value in json.loads(path.read_text()).items() if key in own}
+    path.write_text(json.dumps(config, indent=2) + "\n")
     scheduler.save_pretrained(folder / "scheduler")
 
 

@@ -390,8 +390,8 @@ def test_summary_has_mean_and_interval_over_photos(fakes):
     row = summarise(table_of(values)).iloc[0]
     assert row["mean"] == pytest.approx(values.mean())
     half = 1.96 * values.std() / math.sqrt(400)  # what theory says of so many photos
-    assert row["low"] == pytest.approx(values.mean() - half, abs=0.04)
-    assert row["high"] == pytest.approx(values.mean() + half, abs=0.04)
+    assert row["low"] == pytest.approx(values.mean() - half, abs=0.02)
+    assert row["high"] == pytest.approx(values.mean() + half, abs=0.02)
     assert row["n"] == 400
     assert summarise(table_of(values)).equals(summarise(table_of(values)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    loop.run()
-    return 0
+    for caught in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(caught, loop.stop)
+    return 0 if loop.run() is not None else 130
 
 
 def make_recipe(model: str):

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from enhancers.base import autocast
 from enhancers.diffusion import RestorationUNet, make_scheduler
 from enhancers.training.data import Batch
-from enhancers.training.losses import fidelity, log_mse
+from enhancers.training.losses import annealed_floor, log_mse
 from enhancers.training.recipe import Recipe, Trainer, adam
 from enhancers.weights import save_unet
 
 
 class DiffusionRecipe(Recipe):
-    """Regression of the clean photo, most often from pure noise, else from a random step."""
+    """Regression of the clean photo: first from pure noise alone, then at other steps too."""
 
+    mean_share = 0.35
+    """Share of the run spent on the posterior mean alone."""
     pure_noise = 0.6
-    """Share of samples at the last step, where the prediction is the posterior mean."""
+    """Share of samples that stay at the last step, the posterior mean, after that."""
 
     def __init__(self, unet: RestorationUNet | None = None):
         self.network = unet or RestorationUNet()
@@ -31,7 +33,7 @@ class DiffusionRecipe(Recipe):
         n = len(batch.clean)
         last = self.scheduler.config.num_train_timesteps - 1
         draws = torch.rand(2, n, generator=trainer.generator, device=trainer.device)
-        pure = draws[0] < self.pure_noise
+        pure = draws[0] < (1 if progress < self.mean_share else self.pure_noise)
         timestep = torch.where(pure, last, (draws[1] * last).long())
         noise = trainer.randn(*batch.clean.shape)
         state = self.scheduler.add_noise(2 * batch.clean - 1, noise, timestep)
@@ -40,15 +42,15 @@ class DiffusionRecipe(Recipe):
                 self.network, state, timestep, batch.degraded, batch.mask, batch.exposure
             )
         denoised = denoised.float()
-        loss = fidelity(denoised, batch.clean, progress).mean()
+        loss = log_mse(denoised, batch.clean, annealed_floor(progress)).mean()
         norm = trainer.update(loss, self.network, self.optimizer)
         error = log_mse(denoised.detach(), batch.clean)
-        return {
-            "loss": loss.detach(),
-            "log_mse_first_step": error[pure].mean() if pure.any() else error.mean(),
-            "log_mse_later_steps": error[~pure].mean() if (~pure).any() else error.mean(),
-            "gradient": norm,
-        }
+        log = {"loss": loss.detach(), "gradient": norm}
+        if pure.any():
+            log["log_mse_first_step"] = error[pure].mean()
+        if not pure.all():
+            log["log_mse_later_steps"] = error[~pure].mean()
+        return log
 
     def restore(
         self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from enhancers.base import autocast
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from enhancers.training.data import Batch
-from enhancers.training.losses import charbonnier, fidelity, focal_frequency, log_mse
+from enhancers.training.losses import annealed_floor, charbonnier, focal_frequency, log_mse
 from enhancers.training.recipe import Recipe, Trainer, adam
 from enhancers.weights import save_network
 
@@ -73,7 +73,7 @@ class GANRecipe(Recipe):
                 batch.degraded, batch.mask, batch.exposure, torch.zeros_like(batch.mask)
             )
         restored = restored.float()
-        loss = fidelity(restored, batch.clean, progress).mean()
+        loss = log_mse(restored, batch.clean, annealed_floor(progress)).mean()
         norm = trainer.update(loss, self.network, self.optimizer)
         error = log_mse(restored.detach(), batch.clean).mean()
         return {"loss": loss.detach(), "log_mse": error, "gradient": norm}

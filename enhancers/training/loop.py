@@ -8,11 +8,10 @@ are averaged.
 from __future__ import annotations
 
 import json
-import math
 import platform
 import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 
 import torch
@@ -25,7 +24,7 @@ from enhancers import degradations as deg
 from enhancers.base import autocast
 from enhancers.images import quantise
 from enhancers.layers import exposure, thumbnail
-from enhancers.training.data import Mixture, read_photos
+from enhancers.training.data import SHARES, Mixture, read_photos
 from enhancers.training.lift import fit_lift
 from enhancers.training.recipe import Recipe, Trainer
 from enhancers.weights import write_training
@@ -68,16 +67,18 @@ class Loop(Trainer):
         self.mixture = Mixture(photos, settings.seed + 1000 * rank)
         self.generator = Generator(self.device).manual_seed(settings.seed + 1000 * rank + 1)
         self.val = validation_set(settings, self.device)
+        self.stopping = False
         self.step = 0
         self.samples = 0
         self.elapsed = 0.0  # seconds, over all resumed parts
-        self.best: dict[str, float] = {}
         settings.out.mkdir(parents=True, exist_ok=True)
         self.checkpoint = settings.out / f"state-{rank}.pt"
         resume = self.checkpoint.exists()
         if not resume:
             # Every process fits the same curve, whatever batches it draws later.
-            error = fit_lift(recipe.network.lift, Mixture(photos, settings.seed), settings.lift_steps)
+            error = fit_lift(
+                recipe.network.lift, Mixture(photos, settings.seed), settings.lift_steps
+            )
             self._say(f"tone curve fitted to a mean error of {255 * error:.2f} of 255")
         recipe.network.lift.requires_grad_(False)
         self.average = deepcopy(recipe.network).eval().requires_grad_(False)
@@ -98,13 +99,24 @@ class Loop(Trainer):
         share = torch.tensor(self.elapsed / (60 * self.settings.minutes), device=self.device)
         return float(broadcast(share))
 
-    def run(self) -> dict[str, float]:
-        """Train to the end; returns the last validation, PSNR in dB per degradation."""
+    def stop(self, *_: object) -> None:
+        """Ask the run to save itself and end after the step it is in; serves as signal handler."""
+        self.stopping = True
+
+    def run(self) -> dict[str, float] | None:
+        """Train to the end; returns the last validation, PSNR in dB per degradation.
+
+        Asked to stop, it leaves a checkpoint and returns None.
+        """
         recipe, settings = self.recipe, self.settings
         logged: dict[str, list[Tensor]] = {}
         last_log = last_check = last_validation = began = time.monotonic()
         before, samples = self.elapsed, self.samples
         while (progress := self.progress) < 1:
+            if self.stopping:
+                self._save()
+                self._say(f"stopped at step {self.step}; the same command goes on from here")
+                return None
             late = progress > 0.8
             crop = recipe.late_crop if late else recipe.crop
             n = max(1, round(recipe.batch_size * (recipe.crop / crop) ** 2))
@@ -125,7 +137,7 @@ class Loop(Trainer):
                 self._log("train", self._means(logged), samples_per_second=round(rate, 1))
                 logged, last_log, samples = {}, now, self.samples
             if now - last_validation > 60 * settings.validate_minutes:
-                self._validate()
+                self.validate()
                 last_validation = time.monotonic()
             if now - last_check > 60 * settings.checkpoint_minutes:
                 self._save()
@@ -133,7 +145,7 @@ class Loop(Trainer):
         if logged:
             self._log("train", self._means(logged))
         self._save()
-        scores = self._validate()
+        scores = self.validate()
         if self.main:
             recipe.export(self.average, settings.out / "export")
             write_training(settings.out / "export", self._summary(scores))
@@ -159,7 +171,8 @@ class Loop(Trainer):
         return norm.detach()
 
     @torch.inference_mode()
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
+        """Restore the validation photos with the averaged network: PSNR in dB per damage."""
         scores = {}
         for name, (clean, *inputs) in self.val.items():
             with autocast(self.device):
@@ -179,8 +192,10 @@ class Loop(Trainer):
         line |= {name: round(value, 5) for name, value in values.items()}
         with (self.settings.out / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
-        progress = self.step / self.settings.steps if self.settings.steps else (
-            minutes / self.settings.minutes)  # fmt: skip
+        if self.settings.steps is not None:
+            progress = self.step / self.settings.steps
+        else:
+            progress = minutes / self.settings.minutes
         left = minutes * (1 - progress) / max(progress, 1e-6)
         shown = " ".join(f"{name} {value:.4g}" for name, value in {**more, **values}.items())
         self._say(f"{kind} step {self.step} {100 * progress:.0f}% {left:.1f} min left | {shown}")
@@ -190,18 +205,19 @@ class Loop(Trainer):
             print(text, flush=True)
 
     def _resolved(self) -> dict:
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.settings).items()}
-        recipe = {
-            name: value
-            for name in dir(self.recipe)
-            if not name.startswith("_") and isinstance(value := getattr(self.recipe, name), int | float)
+        """Everything that decides the run, for `settings.json`."""
+        recipe = type(self.recipe)
+        numbers = {
+            name: getattr(recipe, name)
+            for name in dir(recipe)
+            if isinstance(getattr(recipe, name), int | float)
         }
+        config = self.recipe.network.config
         return {
-            **settings,
-            "recipe": recipe,
-            "network": asdict(getattr(self.recipe.network, "config", None) or {})
-            if hasattr(self.recipe.network, "__dataclass_fields__")
-            else {},
+            "settings": {name: str(value) for name, value in asdict(self.settings).items()},
+            "recipe": numbers,
+            "network": asdict(config) if is_dataclass(config) else dict(config),
+            "shares": SHARES,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "processes": self.accelerator.num_processes,

@@ -6,32 +6,29 @@ import torch
 from torch import Tensor
 
 FLOOR = 4e-5
-"""Mean squared error (44 dB) around which a photo ceases to pull; unbounded, the pull of almost
-untouched photos would drown all others."""
+"""Mean squared error (44 dB) around which a photo ceases to pull."""
 
 
-def log_mse(restored: Tensor, clean: Tensor) -> Tensor:
+def log_mse(restored: Tensor, clean: Tensor, floor: float = FLOOR) -> Tensor:
     """Per-photo log of the mean squared error, (N,), in nats; the PSNR up to a factor.
 
-    Every photo pulls equally hard, whatever its damage; an absolute error would let the strongest
-    damage drown the rest (Chu et al. 2021, NAFNet's PSNRLoss).
+    Photos pull about equally hard, whatever their damage; an absolute error would let the
+    strongest damage drown the rest (Chu et al. 2021, NAFNet's PSNRLoss).
     """
-    return torch.log((restored - clean).square().mean((1, 2, 3)) + FLOOR)
+    return torch.log((restored - clean).square().mean((1, 2, 3)) + floor)
+
+
+def annealed_floor(progress: float) -> float:
+    """Floor of the log MSE: 1e-3 (30 dB) at the start, `FLOOR` from the middle of the run on.
+
+    With a low floor, photos that need nothing pull hardest and hold the network at the identity.
+    """
+    return 1e-3 * (FLOOR / 1e-3) ** min(1.0, 2 * progress)
 
 
 def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
     """Smooth L1 distance sqrt(d^2 + 1e-6), averaged per photo, (N,)."""
     return ((restored - clean).square() + 1e-6).sqrt().mean((1, 2, 3))
-
-
-def fidelity(restored: Tensor, clean: Tensor, progress: float) -> Tensor:
-    """Return log MSE plus a Charbonnier term that fades from 20 to 1 over the run, (N,).
-
-    The logarithm alone leaves strong damage (underexposure) to the end, since its pull falls
-    with the error's size; the absolute error learns it first and then gives way.
-    """
-    weight = 20 * (1 - progress) ** 2 + 1
-    return log_mse(restored, clean) + weight * charbonnier(restored, clean)
 
 
 def focal_frequency(restored: Tensor, clean: Tensor) -> Tensor:

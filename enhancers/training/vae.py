@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from enhancers.base import autocast
 from enhancers.training.data import Batch
-from enhancers.training.losses import fidelity, log_mse
+from enhancers.training.losses import annealed_floor, log_mse
 from enhancers.training.recipe import Recipe, Trainer, adam
 from enhancers.vae import VAE, VAEConfig
 from enhancers.weights import save_network
@@ -35,14 +35,12 @@ class VAERecipe(Recipe):
         shapes = self.network.latent_shapes(*batch.clean.shape[:1], *batch.clean.shape[2:])
         noise = [trainer.randn(*shape) for shape in shapes]
         with autocast(trainer.device):
-            restored, levels = self.network(
-                batch.degraded, batch.mask, batch.exposure, noise
-            )
+            restored, levels = self.network(batch.degraded, batch.mask, batch.exposure, noise)
         restored = restored.float()
         nats = [level.kl().float().sum((1, 2, 3)) for level in levels]  # each (N,)
         beta = self.beta * min(1.0, progress / self.kl_warmup)
         values = batch.clean[0].numel()
-        likelihood = 0.5 * fidelity(restored, batch.clean, progress)
+        likelihood = 0.5 * log_mse(restored, batch.clean, annealed_floor(progress))
         loss = (likelihood + beta * sum(nats) / values).mean()
         norm = trainer.update(loss, self.network, self.optimizer)
         pixels = batch.clean[0, 0].numel()

@@ -1,0 +1,278 @@
+"""The training loop and its recipes on tiny networks and two photos."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from enhancers import load
+from enhancers.diffusion import RestorationUNet
+from enhancers.gan import DiscriminatorConfig, GeneratorConfig
+from enhancers.training.__main__ import main
+from enhancers.training.data import SHARES, Mixture, read_photos
+from enhancers.training.diffusion import DiffusionRecipe
+from enhancers.training.gan import GANRecipe
+from enhancers.training.lift import fit_lift
+from enhancers.training.loop import Loop, Settings, mean_psnr, update_average
+from enhancers.training.losses import FLOOR, charbonnier, focal_frequency, log_mse
+from enhancers.training.vae import VAERecipe
+from enhancers.vae import VAEConfig
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """A folder with two photos and a file that is none."""
+    folder = tmp_path_factory.mktemp("photos")
+    Image.fromarray(skimage.data.astronaut()[:200, :180]).save(folder / "a.png")
+    Image.fromarray(skimage.data.chelsea()[:150, :300]).save(folder / "b.jpg")
+    (folder / "broken.png").write_bytes(b"not a picture")
+    return folder
+
+
+def small(model: str):
+    """Recipe of a network small enough for a test."""
+    torch.manual_seed(0)
+    if model == "vae":
+        recipe = VAERecipe(VAEConfig(widths=(16, 16, 16), latents=(4, 4, 12)))
+    elif model == "gan":
+        recipe = GANRecipe(GeneratorConfig((16, 16, 16)), DiscriminatorConfig((8, 8, 8)))
+    else:
+        recipe = DiffusionRecipe(RestorationUNet((8, 16, 16), layers_per_block=1))
+    recipe.batch_size, recipe.crop, recipe.late_crop = 4, 32, 48
+    recipe.warmup = 1
+    return recipe
+
+
+def settings(model: str, photos: Path, out: Path, steps: int, **more) -> Settings:
+    return Settings(
+        model, photos, photos, out, steps=steps, val_photos=1, val_size=48, lift_steps=3, **more
+    )
+
+
+MODELS = ("vae", "gan", "diffusion")
+
+
+# --- Data
+
+
+def test_batches_are_reproducible_and_resume(photos):
+    tensors, skipped = read_photos(photos, CPU)
+    assert len(tensors) == 2
+    assert len(skipped) == 1
+    assert "broken.png" in skipped[0]
+    first, second = Mixture(tensors, 1), Mixture(tensors, 1)
+    first.batch(8, 32)
+    second.restore_state(first.state())
+    a, b = first.batch(8, 32), second.batch(8, 32)
+    assert torch.equal(a.degraded, b.degraded)
+    assert torch.equal(a.exposure, b.exposure)
+    assert not torch.equal(
+        Mixture(tensors, 2).batch(8, 32).clean, Mixture(tensors, 1).batch(8, 32).clean
+    )
+
+
+@pytest.mark.parametrize("kind", SHARES)
+def test_every_kind_of_damage_enters_training(photos, monkeypatch, kind):
+    monkeypatch.setattr("enhancers.training.data.SHARES", {k: float(k == kind) for k in SHARES})
+    batch = Mixture(read_photos(photos, CPU)[0], 0).batch(6, 64)
+    assert batch.clean.shape == batch.degraded.shape == (6, 3, 64, 64)
+    changed = (batch.clean != batch.degraded).flatten(1).any(1)
+    assert changed.all() if kind != "clean" else not changed.any()
+    assert bool(batch.mask.any()) == (kind == "scratches")
+    for photo in (batch.clean, batch.degraded):
+        assert photo.min() >= 0
+        assert photo.max() <= 1
+
+
+def test_photos_smaller_than_a_crop_are_extended():
+    tiny = torch.randint(0, 255, (3, 20, 9), dtype=torch.uint8)
+    assert Mixture([tiny], 0).batch(2, 32).clean.shape == (2, 3, 32, 32)
+
+
+def test_a_folder_without_photos_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Expected photos in"):
+        read_photos(tmp_path, CPU)
+
+
+# --- Losses
+
+
+def test_losses_by_hand():
+    clean = torch.zeros(2, 3, 8, 8)
+    restored = torch.stack([torch.full((3, 8, 8), 0.1), torch.zeros(3, 8, 8)])
+    assert log_mse(restored, clean)[0] == pytest.approx(math.log(0.01 + FLOOR), abs=1e-4)
+    assert log_mse(restored, clean)[1] == pytest.approx(math.log(FLOOR), abs=1e-4)
+    assert charbonnier(restored, clean)[0] == pytest.approx(0.1, abs=1e-4)
+    frequency = focal_frequency(restored, clean)
+    # A constant error c has the one coefficient c * 8 (orthonormal) among 8 x 5, weight 1.
+    assert frequency[0] == pytest.approx(0.64 / 40, rel=1e-4)
+    assert frequency[1] == 0
+
+
+def test_mean_psnr_is_per_photo():
+    clean = torch.zeros(2, 3, 4, 4)
+    restored = torch.cat([torch.full((1, 3, 4, 4), v / 255) for v in (51, 255)])
+    assert mean_psnr(restored, clean) == pytest.approx((20 * math.log10(5) + 0) / 2, abs=1e-4)
+
+
+# --- Loop
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_loss_falls_on_one_repeated_batch(photos, tmp_path, model):
+    recipe = small(model)
+    loop = Loop(recipe, settings(model, photos, tmp_path, 1))
+    batch = loop.mixture.batch(4, 32)
+    losses = [float(recipe.step(batch, 0.0, loop)["loss"]) for _ in range(30)]
+    assert sum(losses[-5:]) < sum(losses[:5]) - 0.25, losses
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_resumed_run_equals_uninterrupted_run(photos, tmp_path, model):
+    whole = Loop(small(model), settings(model, photos, tmp_path / "whole", 6))
+    whole.run()
+
+    halted = Loop(small(model), settings(model, photos, tmp_path / "halted", 6))
+    real_step = halted.recipe.step
+
+    def stop_in_the_fourth(*given):
+        if halted.step == 3:
+            halted.stop()
+        return real_step(*given)
+
+    halted.recipe.step = stop_in_the_fourth
+    assert halted.run() is None
+    resumed = Loop(small(model), settings(model, photos, tmp_path / "halted", 6))
+    assert resumed.step == 4
+    resumed.run()
+    for (name, a), b in zip(
+        whole.average.state_dict().items(), resumed.average.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_run_writes_what_load_reads(photos, tmp_path, model):
+    loop = Loop(small(model), settings(model, photos, tmp_path, 6))
+    scores = loop.run()
+    enhancer = load(model, folder=tmp_path / "export")
+    assert enhancer.spec.training["steps"] == 6
+    assert enhancer.restore(torch.rand(1, 3, 20, 20)).shape == (1, 3, 20, 20)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    trained = {name for line in lines if line["kind"] == "train" for name in line}
+    expected = {
+        "vae": {"kl_f8_nats_per_pixel", "kl_f4_nats_per_pixel", "kl_f2_nats_per_pixel"},
+        "gan": {"d_loss", "g_loss", "d_real", "d_fake", "spread"},
+        "diffusion": {"log_mse_first_step", "log_mse_later_steps"},
+    }[model]
+    assert expected | {"log_mse", "gradient"} - {"log_mse"} <= trained
+    last = lines[-1]
+    assert last["kind"] == "validation"
+    assert last["noise"] == pytest.approx(scores["noise"], abs=1e-4)
+    resolved = json.loads((tmp_path / "settings.json").read_text())
+    assert resolved["recipe"]["learning_rate"] == 1e-3
+
+
+def test_the_average_is_what_is_validated(photos, tmp_path):
+    loop = Loop(small("vae"), settings("vae", photos, tmp_path, 1))
+    before = loop.validate()
+    for parameter in loop.recipe.network.parameters():
+        parameter.data += 1
+    assert loop.validate() == before
+    update_average(loop.average, loop.recipe.network, 0.5)
+    assert loop.validate() != before
+
+
+def test_average_moves_by_its_decay():
+    a, b = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    start, end = a.weight.item(), b.weight.item()
+    update_average(a, b, 0.9)
+    assert a.weight.item() == pytest.approx(0.9 * start + 0.1 * end)
+
+
+def test_rate_warms_up_and_falls():
+    recipe = small("vae")
+    recipe.warmup = 100
+    rates = [recipe.rate(step, step / 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-5)
+    assert max(rates) == pytest.approx(1e-3, rel=0.05)
+    assert rates[99:] == sorted(rates[99:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(photos, tmp_path):
+    loop = Loop(small("vae"), settings("vae", photos, tmp_path, 1))
+    network = loop.recipe.network
+    before = network.head.conv.weight.clone()
+    norm = loop.update(network.head.conv.weight.sum() * torch.inf, network, loop.recipe.optimizer)
+    assert not torch.isfinite(norm)
+    assert torch.equal(network.head.conv.weight, before)
+
+
+def test_discriminator_learns_to_tell_real_from_fake(photos, tmp_path):
+    recipe = small("gan")
+    loop = Loop(recipe, settings("gan", photos, tmp_path, 1))
+    real, mask = torch.full((4, 3, 32, 32), 0.5), torch.zeros(4, 1, 32, 32)
+    fake = real + 0.2 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
+    recipe.discriminator_optimizer.param_groups[0]["lr"] = 5e-3
+    for _ in range(120):
+        log = recipe._discriminator_step(real, fake, real, mask, loop)
+    assert log["d_real"] > 0.6 > 0.4 > log["d_fake"]
+
+
+def test_tone_curve_learns_to_lift_dark_photos(photos):
+    lift = small("vae").network.lift
+    mixture = Mixture(read_photos(photos, CPU)[0], 0)
+    torch.manual_seed(0)
+    errors = [fit_lift(lift.requires_grad_(True), mixture, steps) for steps in (1, 400)]
+    assert errors[1] < errors[0] / 2
+    assert not any(p.requires_grad for p in lift.parameters())
+
+
+# --- Command line
+
+
+def test_command_line_trains_and_says_how_far_it_is(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("enhancers.training.__main__.make_recipe", small)
+    monkeypatch.setattr("enhancers.training.loop.Settings.lift_steps", 3)
+    arguments = ["vae", "--data", str(photos), "--val", str(photos), "--out", str(tmp_path)]
+    assert main([*arguments, "--steps", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "broken.png" in shown
+    assert "100%" in shown
+    assert "min left" in shown
+    assert main([*arguments, "--steps", "2"]) == 0
+    assert "resumed at step 2" in capsys.readouterr().out
+
+
+def test_command_line_refuses_in_one_sentence(tmp_path, capsys):
+    arguments = ["vae", "--data", str(tmp_path), "--val", str(tmp_path), "--out", str(tmp_path)]
+    assert main([*arguments, "--steps", "2"]) == 1
+    assert capsys.readouterr().err.startswith("Expected photos in")
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+
+def test_processes_average_their_gradients(photos, tmp_path):
+    """Two processes see different batches and end with the same weights."""
+    script = Path(__file__).parent / "two_processes.py"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    command += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", "--main_process_port", "0"]
+    run = subprocess.run(
+        [*command, str(script), str(photos), str(tmp_path)],
+        capture_output=True, text=True, timeout=240, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    first, second = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))
+    assert not torch.equal(first["clean"], second["clean"])
+    for key, value in first["network"].items():
+        assert torch.allclose(value, second["network"][key], atol=1e-6), key
