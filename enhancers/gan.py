@@ -62,6 +62,8 @@ class Generator(nn.Module):
         d2, d4 = config.decoder_blocks
         self.lift = Lift()
         self.stem = conv3x3(INPUT_CHANNELS + 4, w2)
+        # Whispered at first: the noise enters a network that has learnt without it.
+        self.stem.weight.data[:, INPUT_CHANNELS:] *= 0.1
         self.encode2 = blocks(w2, e2)
         self.encode4 = nn.Sequential(down(w2, w4), blocks(w4, e4))
         self.middle = nn.Sequential(down(w4, w8), blocks(w8, config.middle_blocks), Up(w8, w4))

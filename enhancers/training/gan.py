@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from enhancers.base import autocast
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from enhancers.training.data import Batch
-from enhancers.training.losses import annealed_floor, charbonnier, focal_frequency, log_mse
+from enhancers.training.losses import annealed_floor, log_mse
 from enhancers.training.recipe import Recipe, Trainer, adam
 from enhancers.weights import save_network
 
@@ -27,11 +27,10 @@ class GANRecipe(Recipe):
 
     faithful_share = 0.6
     """Share of the run before the discriminator enters."""
-    adversarial_rate = 1e-4
+    adversarial_rate = 2e-4
     adversarial_weight = 0.05
     """Of the generator's adversarial loss, in nats against half the log of the squared error."""
     feature_weight = 0.05
-    frequency_weight = 0.5
     penalty_weight = 0.2
     penalty_every = 8
 
@@ -100,14 +99,11 @@ class GANRecipe(Recipe):
             for f, r in zip(fake[:-1], real[:-1], strict=True)
         ) / (len(real) - 1)
         mean = samples.view(2, *clean.shape).mean(0)
-        reconstruction = 0.5 * log_mse(mean, clean) + charbonnier(mean, clean)
-        frequency = focal_frequency(samples, torch.cat([clean, clean]))
         ramp = min(1.0, self.adversarial_steps / 300)
         loss = (
-            reconstruction.mean()
+            0.5 * log_mse(mean, clean).mean()
             + ramp * self.adversarial_weight * adversarial
             + ramp * self.feature_weight * features
-            + self.frequency_weight * frequency.mean()
         )
         norm = trainer.update(loss, self.network, self.optimizer)
         self.discriminator.requires_grad_(True)

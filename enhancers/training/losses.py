@@ -24,20 +24,3 @@ def annealed_floor(progress: float) -> float:
     With a low floor, photos that need nothing pull hardest and hold the network at the identity.
     """
     return 1e-3 * (FLOOR / 1e-3) ** min(1.0, 2 * progress)
-
-
-def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
-    """Smooth L1 distance sqrt(d^2 + 1e-6), averaged per photo, (N,)."""
-    return ((restored - clean).square() + 1e-6).sqrt().mean((1, 2, 3))
-
-
-def focal_frequency(restored: Tensor, clean: Tensor) -> Tensor:
-    """Distance of the spectra, each frequency weighted by its own error, (N,).
-
-    Jiang et al. 2021, Focal Frequency Loss, with alpha = 1; the weights carry no gradient.
-    """
-    spectrum = torch.fft.rfft2(restored.float() - clean.float(), norm="ortho")
-    power = spectrum.real.square() + spectrum.imag.square()
-    weight = power.detach().sqrt()
-    weight = weight / weight.amax((-2, -1), keepdim=True).clamp(min=1e-8)
-    return (weight * power).mean((1, 2, 3))
