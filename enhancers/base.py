@@ -15,6 +15,7 @@ from torch import Tensor
 OnStep = Callable[[int, int, Tensor | None], None]
 """Called as `on_step(i, n, preview)` after step i of n (1-based); may raise to cancel.
 
+A step is one tile through the network, so that large photos too can be watched and stopped.
 `preview` is the current estimate, (N, 3, H, W) in [0, 1], or None where there is none yet.
 """
 
@@ -140,59 +141,67 @@ def tiled(
     x: Tensor,
     *,
     multiple: int,
-    tile: int = TILE,
-    overlap: int = OVERLAP,
+    on_tile: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """Apply a size-preserving network to photos of any size at bounded memory.
 
     x: (N, C, H, W). `network` maps (N, C, h, w) to (N, C', h, w) for h, w divisible by `multiple`.
-    The photo is padded by reflection; up to `tile` on both sides it goes through whole, larger
-    ones in tiles that overlap by `overlap` and are cross-faded in the middle of it. `tile` and
-    `overlap` must be divisible by `multiple`. Returns (N, C', H, W).
+    The photo is padded by reflection; up to `TILE` on both sides it goes through whole, larger
+    ones in tiles that overlap by `OVERLAP` and are cross-faded in the middle of it. `on_tile` is
+    told how many tiles are done after each but the last. Returns (N, C', H, W).
     """
     H, W = x.shape[-2:]
     x = pad_to_multiple(x, multiple).contiguous(memory_format=torch.channels_last)
     height, width = x.shape[-2:]
-    tops, lefts = _starts(height, tile, overlap), _starts(width, tile, overlap)
+    tops, lefts = _starts(height), _starts(width)
     if len(tops) == len(lefts) == 1:
         return network(x)[..., :H, :W]
+    done = 0
     result: Tensor | None = None
     weight = x.new_zeros(1, 1, height, width)
     for top in tops:
         for left in lefts:
-            rows, columns = slice(top, top + tile), slice(left, left + tile)
+            rows, columns = slice(top, top + TILE), slice(left, left + TILE)
             out = network(x[..., rows, columns])
             h, w = out.shape[-2:]
             fade = (
-                _fade(h, top > 0, rows.stop < height, overlap)[:, None]
-                * _fade(w, left > 0, columns.stop < width, overlap)
+                _fade(h, top > 0, rows.stop < height)[:, None]
+                * _fade(w, left > 0, columns.stop < width)
             ).to(x)
             if result is None:
                 result = x.new_zeros(x.shape[0], out.shape[1], height, width)
             result[..., rows, columns] += out * fade
             weight[..., rows, columns] += fade
+            done += 1
+            if done < len(tops) * len(lefts):
+                on_tile(done)
     return result.div_(weight)[..., :H, :W]
 
 
-def _starts(length: int, tile: int, overlap: int) -> list[int]:
+def count_tiles(photo: Tensor, multiple: int) -> int:
+    """Number of tiles in which `tiled` sees a photo (..., H, W)."""
+    counts = [len(_starts(side + -side % multiple)) for side in photo.shape[-2:]]
+    return counts[0] * counts[1]
+
+
+def _starts(length: int) -> list[int]:
     """First pixel of each tile along one side; the last tile ends flush with the picture."""
-    if length <= tile:
+    if length <= TILE:
         return [0]
-    stride = tile - overlap
-    return [*range(0, length - tile, stride), length - tile]
+    return [*range(0, length - TILE, TILE - OVERLAP), length - TILE]
 
 
-def _fade(length: int, before: bool, after: bool, overlap: int) -> Tensor:
+def _fade(length: int, before: bool, after: bool) -> Tensor:
     """Weights of a tile along one side: ramps on the sides where it has a neighbour.
 
     The outer quarter of the overlap, where a network misses what lies beyond the tile, has none.
     """
-    ramp = (2 * (torch.arange(overlap) + 0.5) / overlap - 0.5).clamp(0, 1)
+    ramp = (2 * (torch.arange(OVERLAP) + 0.5) / OVERLAP - 0.5).clamp(0, 1)
     fade = torch.ones(length)
     if before:
-        fade[:overlap] *= ramp
+        fade[:OVERLAP] *= ramp
     if after:
-        fade[-overlap:] *= ramp.flip(0)
+        fade[-OVERLAP:] *= ramp.flip(0)
     return fade
 
 

@@ -21,7 +21,7 @@ ensure_importable()
 from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
 
-from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
+from enhancers.base import Enhancer, OnStep, autocast, count_tiles, tiled  # noqa: E402
 from enhancers.layers import (  # noqa: E402
     HEAD_CHANNELS,
     INPUT_CHANNELS,
@@ -169,6 +169,7 @@ class DiffusionEnhancer(Enhancer):
         scheduler.set_timesteps(steps)
         whole = exposure(thumbnail(degraded, mask))
         state = torch.randn(degraded.shape, generator=generator).to(degraded)
+        n = count_tiles(degraded, RestorationUNet.multiple)
         for i, timestep in enumerate(scheduler.timesteps):
             alpha_bar = scheduler.alphas_cumprod[timestep].to(state)
             times = timestep.expand(len(state)).to(self.device)
@@ -181,7 +182,12 @@ class DiffusionEnhancer(Enhancer):
                 return restored.float()
 
             x = torch.cat([degraded, mask, state], 1)
-            denoised = tiled(network, x, multiple=RestorationUNet.multiple).clamp(0, 1)
-            on_step(i + 1, steps, denoised)
+            denoised = tiled(
+                network,
+                x,
+                multiple=RestorationUNet.multiple,
+                on_tile=lambda done, before=i * n: on_step(before + done, steps * n, None),
+            ).clamp(0, 1)
+            on_step((i + 1) * n, steps * n, denoised)
             state = scheduler.step(2 * denoised - 1, timestep, state).prev_sample
         return denoised

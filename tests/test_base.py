@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from enhancers.base import Enhancer, Option, Spec, pad_to_multiple, tiled
+from enhancers.base import Enhancer, Option, Spec, count_tiles, pad_to_multiple, tiled
 
 
 class Recorder(Enhancer):
@@ -20,6 +20,17 @@ class Recorder(Enhancer):
         self.drawn = torch.rand(1, generator=generator)
         on_step(1, 1, degraded)
         return degraded * 3 - 1
+
+
+@pytest.fixture
+def set_tiles(monkeypatch):
+    """Give tiles another size and overlap."""
+
+    def set_to(tile: int, overlap: int) -> None:
+        monkeypatch.setattr("enhancers.base.TILE", tile)
+        monkeypatch.setattr("enhancers.base.OVERLAP", overlap)
+
+    return set_to
 
 
 def test_restore_fills_defaults_clamps_and_hides_what_is_masked():
@@ -79,13 +90,14 @@ def test_pad_reflects_as_far_as_it_can():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (200, 64), (131, 300)])
-def test_tiles_of_a_pointwise_network_are_seamless(size):
+def test_tiles_of_a_pointwise_network_are_seamless(size, set_tiles):
+    set_tiles(64, 16)
     x = torch.rand(2, 3, *size)
-    result = tiled(lambda y: y.square(), x, multiple=8, tile=64, overlap=16)
+    result = tiled(lambda y: y.square(), x, multiple=8)
     assert torch.allclose(result, x.square(), atol=1e-6)
 
 
-def test_tiles_agree_with_the_whole_within_the_overlap():
+def test_tiles_agree_with_the_whole_within_the_overlap(set_tiles):
     """A network that sees 7 pixels around itself cannot tell tiles from the whole photo."""
     kernel = torch.rand(3, 1, 15, 15)
 
@@ -93,19 +105,23 @@ def test_tiles_agree_with_the_whole_within_the_overlap():
         return F.conv2d(F.pad(y, (7,) * 4, mode="reflect"), kernel / 225, groups=3)
 
     x = torch.rand(1, 3, 160, 200)
-    whole = tiled(network, x, multiple=8, tile=256)
-    parts = tiled(network, x, multiple=8, tile=96, overlap=32)
-    assert float((whole - parts).abs().max()) < 0.02
-    ends = tiled(network, x, multiple=8, tile=96, overlap=8)
-    assert float((whole - parts).abs().mean()) < float((whole - ends).abs().mean())
+    whole = tiled(network, x, multiple=8)
+    set_tiles(96, 32)
+    assert torch.allclose(tiled(network, x, multiple=8), whole, atol=1e-6)
+    set_tiles(96, 8)
+    assert not torch.allclose(tiled(network, x, multiple=8), whole, atol=1e-3)
 
 
-def test_networks_see_tiles_of_the_size_asked_for():
-    sizes = set()
+def test_networks_see_equal_tiles_and_every_tile_but_the_last_is_told(set_tiles):
+    set_tiles(64, 16)
+    sizes, told = [], []
 
     def network(y):
-        sizes.add(tuple(y.shape[-2:]))
+        sizes.append(tuple(y.shape[-2:]))
         return y
 
-    tiled(network, torch.rand(1, 3, 150, 90), multiple=8, tile=64, overlap=16)
-    assert sizes == {(64, 64)}
+    photo = torch.rand(1, 3, 150, 90)
+    tiled(network, photo, multiple=8, on_tile=told.append)
+    assert set(sizes) == {(64, 64)}
+    assert len(sizes) == count_tiles(photo, 8)
+    assert told == list(range(1, len(sizes)))

@@ -256,10 +256,29 @@ def test_tiled_and_whole_agree(folders, name, monkeypatch):
     enhancer = load(name, folder=folders / name)
     photo = F.interpolate(torch.rand(1, 3, 24, 20), (176, 150), mode="bicubic").clamp(0, 1)
     whole = enhancer.restore(photo, seed=1)
-    monkeypatch.setattr("enhancers.base.tiled.__kwdefaults__", {"tile": 128, "overlap": 64})
+    monkeypatch.setattr("enhancers.base.TILE", 128)
     parts = enhancer.restore(photo, seed=1)
     assert not torch.equal(whole, parts)
     assert float((whole - parts).abs().max()) < 1 / 255
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_large_photos_report_every_tile_and_stop_between_tiles(folders, name, monkeypatch):
+    monkeypatch.setattr("enhancers.base.TILE", 64)
+    monkeypatch.setattr("enhancers.base.OVERLAP", 16)
+    enhancer = load(name, folder=folders / name)
+    photo = torch.rand(1, 3, 100, 60)
+    options = {"steps": 2} if name == "diffusion" else {}
+    seen = []
+    enhancer.restore(photo, on_step=lambda i, n, p: seen.append((i, n, p is None)), **options)
+    n = 4 if name == "diffusion" else 2
+    assert seen == [(i, n, i % 2 == 1) for i in range(1, n + 1)]
+
+    def stop(i, n, preview):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        enhancer.restore(photo, on_step=stop, **options)
 
 
 def test_weights_are_half_precision_and_their_rounding_is_small(folders):

@@ -18,9 +18,9 @@ from enhancers.weights import save_unet
 class DiffusionRecipe(Recipe):
     """Regression of the clean photo: first from pure noise alone, then at other steps too."""
 
-    mean_share = 0.35
+    mean_share = 0.45
     """Share of the run spent on the posterior mean alone."""
-    pure_noise = 0.6
+    pure_noise = 0.7
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
     def __init__(self, unet: RestorationUNet | None = None):
