@@ -83,7 +83,7 @@ class Runner:
         stop = threading.Event()
 
         def work() -> None:
-            while False:
+            while not self._turn.acquire(timeout=HEARTBEAT):
                 if stop.is_set():
                     return
             try:

@@ -29,7 +29,8 @@ HEAD = f"<script>window.triptychExamples = {json.dumps([e.title for e in EXAMPLE
 JS = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 
 CSS = """
-.gradio-container { max-width: 1680px !important; margin: 0 auto; }
+/* Gradio hides what overflows, and nothing can stick inside such a box. */
+.gradio-container { max-width: 1680px !important; margin: 0 auto; overflow: visible !important; }
 .gradio-container .html-container { padding: 0 !important; }
 
 #how .wrap { flex-direction: column; align-items: flex-start; }
