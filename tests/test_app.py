@@ -188,7 +188,7 @@ def test_diffusion_shows_its_estimates(photo, tmp_path):
     runner = Runner([FakeEnhancer("diffusion", 0.9, seconds=0.3, steps=3)])
     views = watch(runner, job.prepare(photo, DEGRADED), 0, {}, tmp_path)
     notes = [view.panels["diffusion"].note for view in views if "diffusion" in view.panels]
-    assert "estimate after step 1 of 3" in notes
+    assert "estimate after 33% of the steps" in notes
 
 
 def test_closing_the_run_stops_the_work_within_a_step(photo):

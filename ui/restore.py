@@ -120,7 +120,7 @@ def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path
                 panels = {name: Panel(f"{event.seconds:.1f} s", shown.after, file, file)}
             elif event and event.preview is not None:
                 file = job.save_preview(event.preview, task, folder, f"{event.name}.preview")
-                note = f"estimate after step {event.step} of {event.steps}"
+                note = f"estimate after {100 * event.step // event.steps}% of the steps"
                 panels = {event.name: Panel(note, shown.after, file)}
             if done == len(specs):
                 text = "Finishing"

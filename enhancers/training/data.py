@@ -76,7 +76,7 @@ class Mixture:
     def __init__(self, photos: list[Tensor], seed: int):
         self.photos = photos
         self.thumbnails = torch.cat(
-            [F.adaptive_avg_pool2d(photo[None].float() / 255, 64) for photo in photos]
+            [F.adaptive_avg_pool2d(photo[None].float() / 255, 128) for photo in photos]
         )
         self.device = photos[0].device
         self.random = np.random.default_rng(seed)
@@ -96,6 +96,7 @@ class Mixture:
         """Draw n crops of size x size pixels, each with a damage of its own."""
         chosen = self.random.integers(len(self.photos), size=n)
         thumbnails = self.thumbnails[torch.from_numpy(chosen).to(self.device)]
+        thumbnails = F.avg_pool2d(thumbnails, 2)
         clean, thumbnails = self._edited(self._crops(chosen, size), thumbnails)
         clean = quantise(clean)
         degraded, mask = clean.clone(), clean.new_zeros(n, 1, size, size)
@@ -183,10 +184,19 @@ class Mixture:
         return noisy, deg.darken(thumbnails, *curve)
 
     def exposures(self, n: int, dark_share: float) -> tuple[Tensor, Tensor]:
-        """Draw thumbnails of n photos, underexposed at random or not, and of their clean ones."""
-        chosen = self.random.integers(len(self.photos), size=n)
-        clean = self.thumbnails[torch.from_numpy(chosen).to(self.device)]
-        clean = (clean * self._uniform(n, 0.8, 1.2).view(-1, 1, 1, 1)).clamp(0, 1)
+        """Draw thumbnails of n photos, underexposed at random or not, and of their clean ones.
+
+        A random window of a photo stands for a photo: many show nothing but shadow, as good
+        photos of dark things do, and teach not to brighten those.
+        """
+        windows = []
+        for index in self.random.integers(len(self.photos), size=n):
+            side = int(self.random.integers(40, 129))
+            top, left = self.random.integers(128 - side + 1, size=2)
+            window = self.thumbnails[index : index + 1, :, top : top + side, left : left + side]
+            windows.append(F.interpolate(window, 64, mode="bilinear", antialias=True))
+        clean = torch.cat(windows) * self._uniform(n, 0.7, 1.2).view(-1, 1, 1, 1)
+        clean = clean.clamp(0, 1)
         dark = deg.darken(clean, self._uniform(n, 1, 2.9), self._uniform(n, 0.35, 1))
         underexposed = self._where(n, dark_share).view(-1, 1, 1, 1)
         return torch.where(underexposed, dark, clean), clean

@@ -20,7 +20,7 @@ class DiffusionRecipe(Recipe):
 
     mean_share = 0.45
     """Share of the run spent on the posterior mean alone."""
-    pure_noise = 0.7
+    pure_noise = 0.85
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
     def __init__(self, unet: RestorationUNet | None = None):

@@ -47,7 +47,7 @@ class Settings:
     val_photos: int = 8
     val_size: int = 192
     clip_norm: float = 1.0
-    lift_steps: int = 4000
+    lift_steps: int = 2500
 
 
 class Loop(Trainer):
