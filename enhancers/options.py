@@ -21,7 +21,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             "steps",
             1,
             16,
-            4,
+            1,
             "One step gives the mean of all plausible photos (best PSNR); "
             "more steps pick one of them, sharper and less certain.",
             integer=True,

@@ -32,7 +32,7 @@ def results_markdown(table: pd.DataFrame) -> str:
         metric = METRICS[name]
         damage = block["degradation"] + " " + block["severity"].map("{:g}".format)
         means = block.assign(damage=damage).pivot(index="label", columns="damage", values="mean")
-        means = means.loc[dict.fromkeys(block["label"]), dict.fromkeys(damage)]
+        means = means.loc[list(dict.fromkeys(block["label"])), list(dict.fromkeys(damage))]
         best = means.max() if metric.higher_is_better else means.min()
         digits = 2 if name == "psnr" else 3
         unit = f" in {metric.unit}" if metric.unit else ""
