@@ -16,6 +16,9 @@ QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0)
 EXPOSURE = len(QUANTILES) + 3
 """Numbers that describe an exposure: the quantiles, and the maximum of each colour."""
 
+MIN_LIFT = 0.2
+"""Mean gain below which `Lift` leaves a photo alone."""
+
 INPUT_CHANNELS = 4 * 7 + EXPOSURE
 """Channels `network_input` makes of a photo, at half its resolution."""
 
@@ -113,9 +116,18 @@ class Lift(nn.Module):
         )
 
     def forward(self, photo: Tensor, exposure: Tensor) -> Tensor:
-        """Brighten `photo`, (N, 3, H, W) in [0, 1], by its exposure, (N, 11); same shape."""
-        gain = self.layers(2 * exposure - 1)[..., None, None]
-        return towards_root(photo, gain).clamp(0, 1)
+        """Brighten `photo`, (N, 3, H, W) in [0, 1], by its exposure, (N, 11); same shape.
+
+        A photo of which it is not sure stays as it is: half a correction spoils a good photo of
+        a dark thing and hardly helps a dark one.
+        """
+        gain = self.gain(exposure)
+        sure = gain.mean(1, keepdim=True) > MIN_LIFT
+        return towards_root(photo, gain * sure).clamp(0, 1)
+
+    def gain(self, exposure: Tensor) -> Tensor:
+        """Gain towards the root of each colour, (N, 3, 1, 1), sure or not."""
+        return self.layers(2 * exposure - 1)[..., None, None]
 
 
 class Head(nn.Module):

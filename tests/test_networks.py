@@ -311,6 +311,16 @@ def test_thumbnail_leaves_out_what_is_masked():
     assert exposure(small).shape == (1, EXPOSURE)
 
 
+def test_lift_leaves_alone_what_it_is_not_sure_of():
+    lift, photo = Lift(), torch.full((1, 3, 4, 4), 0.25)
+    with torch.no_grad():
+        for parameter in lift.layers[4].parameters():
+            parameter.zero_()
+        for gain, expected in ((0.1, 0.25), (0.9, 0.25 + 0.9 * (0.5 - 0.25))):
+            lift.layers[4].bias.fill_(gain)
+            assert lift(photo, torch.rand(1, EXPOSURE)).mean() == pytest.approx(expected)
+
+
 def test_lift_begins_near_the_identity_and_keeps_black_and_white():
     ends = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 1, 2)
     lift = Lift()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from enhancers.layers import Lift, exposure
+from enhancers.layers import Lift, exposure, towards_root
 from enhancers.training.data import Mixture
 
 DARK_SHARE = 0.12
@@ -21,7 +21,8 @@ def fit_lift(lift: Lift, mixture: Mixture, steps: int) -> float:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         thumbnails, clean = mixture.exposures(32, DARK_SHARE)
-        error = (lift(thumbnails, exposure(thumbnails)) - clean).abs().mean()
+        lifted = towards_root(thumbnails, lift.gain(exposure(thumbnails))).clamp(0, 1)
+        error = (lifted - clean).abs().mean()
         optimizer.zero_grad()
         error.backward()
         optimizer.step()
