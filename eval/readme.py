@@ -37,7 +37,7 @@ def results_markdown(table: pd.DataFrame) -> str:
         digits = 2 if name == "psnr" else 3
         unit = f" in {metric.unit}" if metric.unit else ""
         lines = [
-            f"{metric.title}{unit}, mean of the {block['n'].max()} photos of `{dataset}`:",
+            f"{metric.title}{unit}, mean over photos of `{dataset}`:",
             "",
             "| | " + " | ".join(means.columns) + " |",
             "|---|" + "---:|" * len(means.columns),
@@ -48,7 +48,9 @@ def results_markdown(table: pd.DataFrame) -> str:
                 for column, value in row.items()
             ]
             lines.append(f"| {title(method)} | " + " | ".join(cells) + " |")
-        parts.append("\n".join(lines))
+        photos = block.assign(damage=damage).groupby("damage")["n"].min()
+        counts = [f"{photos[column]}" for column in means.columns]
+        parts.append("\n".join([*lines, "| *photos* | " + " | ".join(counts) + " |"]))
     return "\n\n".join(parts)
 
 

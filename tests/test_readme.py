@@ -38,6 +38,7 @@ def test_table_shows_means_and_marks_the_best():
     assert "| Degraded input | 20.12 |" in markdown
     assert "| VAE | **29.46** |" in markdown
     assert "| noise 25 |" in markdown
+    assert "| *photos* | 1 |" in markdown
     assert "70" not in markdown
 
 

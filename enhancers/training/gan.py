@@ -28,10 +28,11 @@ class GANRecipe(Recipe):
     faithful_share = 0.6
     """Share of the run before the discriminator enters."""
     adversarial_rate = 2e-4
+    discriminator_rate = 1e-3
     adversarial_weight = 0.05
     """Of the generator's adversarial loss, in nats against half the log of the squared error."""
     feature_weight = 0.05
-    penalty_weight = 0.2
+    penalty_weight = 0.005
     penalty_every = 8
 
     def __init__(
@@ -43,7 +44,7 @@ class GANRecipe(Recipe):
         self.optimizer = adam(self.network, self.learning_rate)
         self.discriminator = Discriminator(discriminator or DiscriminatorConfig())
         self.discriminator_optimizer = adam(
-            self.discriminator, 2 * self.adversarial_rate, (0.5, 0.99)
+            self.discriminator, self.discriminator_rate, (0.5, 0.99)
         )
         self.faithful: nn.Module | None = None
         """The generator as the first phase left it; None before."""
@@ -172,6 +173,8 @@ class GANRecipe(Recipe):
         super().restore_state(state)
         self.discriminator.load_state_dict(state["discriminator"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        for group in self.discriminator_optimizer.param_groups:
+            group["lr"] = self.discriminator_rate
         if state["faithful"] is not None:
             self.faithful = deepcopy(self.network).eval().requires_grad_(False)
             self.faithful.load_state_dict(state["faithful"])
