@@ -78,8 +78,8 @@ class Generator(nn.Module):
         x = self.stem(torch.cat([x, F.pixel_unshuffle(noise, 2)], 1))
         x2 = self.encode2(x)
         x4 = self.encode4(x2)
-        x = self.decode4(x4 + self.middle(x4))
-        return self.head(lifted, self.decode2(x2 + x))
+        x = self.decode4(self.middle(x4).add_(x4))
+        return self.head(lifted, self.decode2(x.add_(x2)))
 
 
 class Discriminator(nn.Module):

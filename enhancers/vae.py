@@ -173,7 +173,7 @@ class VAE(nn.Module):
             levels.append(Latents(sample, mean, logvar, prior_mean, prior_logvar))
 
             embedded = self.embed[level](sample)
-            features = embedded if level == 0 else features + embedded
+            features = embedded if level == 0 else embedded.add_(features)
             features = (self.decode8, self.decode4, self.decode2)[level](features)
             bands = (3, 3, 12)[level]
             band = sample[:, :bands] / BAND_SCALE[level]
