@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers._torchvision import ensure_importable
@@ -98,8 +97,7 @@ class RestorationUNet(UNet2DModel):
         alpha_bar = alpha_bar.view(-1, 1, 1, 1)
         scaled = alpha_bar.sqrt() * state
         lifted = self.lift(degraded, exposure)
-        x = network_input(degraded, lifted, mask, exposure)
-        x = torch.cat([x, F.pixel_unshuffle(scaled, 2)], 1)
+        x = network_input(degraded, lifted, mask, exposure, scaled)
         head = self(x, timestep).sample.to(state.dtype)
         # Two views of the clean photo, weighted by their inverse variances; at pure noise the
         # weight of the state is zero, and the lifted photo remains.

@@ -74,8 +74,7 @@ class Generator(nn.Module):
     def forward(self, degraded: Tensor, mask: Tensor, exposure: Tensor, noise: Tensor) -> Tensor:
         """Restore; noise (N, 1, H, W), standard normal, chooses one of the plausible results."""
         lifted = self.lift(degraded, exposure)
-        x = network_input(degraded, lifted, mask, exposure)
-        x = self.stem(torch.cat([x, F.pixel_unshuffle(noise, 2)], 1))
+        x = self.stem(network_input(degraded, lifted, mask, exposure, noise))
         x2 = self.encode2(x)
         x4 = self.encode4(x2)
         x = self.decode4(self.middle(x4).add_(x4))

@@ -157,12 +157,14 @@ def towards_root(photo: Tensor, gain: Tensor) -> Tensor:
     return photo + gain * (photo.clamp(1 / 255, 1).sqrt() - photo)
 
 
-def network_input(degraded: Tensor, lifted: Tensor, mask: Tensor, exposure: Tensor) -> Tensor:
+def network_input(
+    degraded: Tensor, lifted: Tensor, mask: Tensor, exposure: Tensor, *more: Tensor
+) -> Tensor:
     """Stack what a network sees of a photo: itself, itself lifted, the mask, its exposure.
 
     degraded, lifted: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W). exposure: (N, 11).
-    Returns (N, 39, H/2, W/2), about [-1, 1].
+    more: further channels, (N, C, H, W). Returns (N, 39 + 4C, H/2, W/2), about [-1, 1].
     """
     pixels = F.pixel_unshuffle(torch.cat([2 * degraded - 1, 2 * lifted - 1, mask], 1), 2)
     planes = (2 * exposure - 1)[..., None, None].expand(-1, -1, *pixels.shape[2:])
-    return torch.cat([pixels, planes], 1)
+    return torch.cat([pixels, planes, *(F.pixel_unshuffle(x, 2) for x in more)], 1)

@@ -161,8 +161,14 @@ class VAE(nn.Module):
                     mean = logvar = torch.zeros_like(noise[0])
             else:
                 seen, band = encoded[level]
-                both = seen if level == 0 else torch.cat([seen, features], 1)
-                mean, logvar = self.posteriors[level](both).chunk(2, 1)
+                posterior = self.posteriors[level]
+                if level == 0:
+                    both = posterior(seen)
+                else:  # as of both in one tensor, without the copy
+                    weights = posterior.weight.split(seen.shape[1], 1)
+                    both = F.conv2d(seen, weights[0], posterior.bias)
+                    both = both.add_(F.conv2d(features, weights[1]))
+                mean, logvar = both.chunk(2, 1)
                 mean = mean + F.pad(band, (0, 0, 0, 0, 0, channels - band.shape[1]))
             logvar = logvar.clamp(-12, 4)
             if level == 0:
