@@ -148,13 +148,13 @@ class Head(nn.Module):
 def correct(base: Tensor, head: Tensor) -> Tensor:
     """Apply head channels, (N, 24, H/2, W/2), to `base`, (N, 3, H, W)."""
     residual, gain = F.pixel_shuffle(head, 2).chunk(2, 1)
-    return towards_root(base, gain) + residual
+    return towards_root(base, gain).add_(residual)
 
 
 def towards_root(photo: Tensor, gain: Tensor) -> Tensor:
     """Move values towards their square roots by a gain (1: all the way)."""
     # Below one 8-bit step the root's slope would be noise (and its gradient without bound).
-    return photo + gain * (photo.clamp(1 / 255, 1).sqrt() - photo)
+    return torch.addcmul(photo, gain, photo.clamp(1 / 255, 1).sqrt() - photo)
 
 
 def network_input(
