@@ -141,21 +141,31 @@ def tiled(
     x: Tensor,
     *,
     multiple: int,
-    on_tile: Callable[[int], None] = lambda done: None,
+    on_step: OnStep = lambda i, n, preview: None,
+    part: int = 0,
+    parts: int = 1,
 ) -> Tensor:
     """Apply a size-preserving network to photos of any size at bounded memory.
 
     x: (N, C, H, W). `network` maps (N, C, h, w) to (N, C', h, w) for h, w divisible by `multiple`.
     The photo is padded by reflection; up to `TILE` on both sides it goes through whole, larger
-    ones in tiles that overlap by `OVERLAP` and are cross-faded in the middle of it. `on_tile` is
-    told how many tiles are done after each but the last. Returns (N, C', H, W).
+    ones in tiles that overlap by `OVERLAP` and are cross-faded in the middle of it. Returns
+    (N, C', H, W), clamped to [0, 1]. `on_step` is called after each tile, with the result after
+    the last; where this is one of several passes (`part` of `parts`, from 0), steps count on.
     """
     H, W = x.shape[-2:]
     x = pad_to_multiple(x, multiple).contiguous(memory_format=torch.channels_last)
     height, width = x.shape[-2:]
     tops, lefts = _starts(height), _starts(width)
-    if len(tops) == len(lefts) == 1:
-        return network(x)[..., :H, :W]
+    n = len(tops) * len(lefts)
+
+    def finish(whole: Tensor) -> Tensor:
+        whole = whole[..., :H, :W].clamp(0, 1)
+        on_step((part + 1) * n, parts * n, whole)
+        return whole
+
+    if n == 1:
+        return finish(network(x))
     done = 0
     result: Tensor | None = None
     weight = x.new_zeros(1, 1, height, width)
@@ -173,15 +183,9 @@ def tiled(
             result[..., rows, columns] += out * fade
             weight[..., rows, columns] += fade
             done += 1
-            if done < len(tops) * len(lefts):
-                on_tile(done)
-    return result.div_(weight)[..., :H, :W]
-
-
-def count_tiles(photo: Tensor, multiple: int) -> int:
-    """Number of tiles in which `tiled` sees a photo (..., H, W)."""
-    counts = [len(_starts(side + -side % multiple)) for side in photo.shape[-2:]]
-    return counts[0] * counts[1]
+            if done < n:
+                on_step(part * n + done, parts * n, None)
+    return finish(result.div_(weight))
 
 
 def _starts(length: int) -> list[int]:

@@ -20,7 +20,7 @@ ensure_importable()
 from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
 
-from enhancers.base import Enhancer, OnStep, autocast, count_tiles, tiled  # noqa: E402
+from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
 from enhancers.layers import (  # noqa: E402
     HEAD_CHANNELS,
     INPUT_CHANNELS,
@@ -167,7 +167,6 @@ class DiffusionEnhancer(Enhancer):
         scheduler.set_timesteps(steps)
         whole = exposure(thumbnail(degraded, mask))
         state = torch.randn(degraded.shape, generator=generator).to(degraded)
-        n = count_tiles(degraded, RestorationUNet.multiple)
         for i, timestep in enumerate(scheduler.timesteps):
             alpha_bar = scheduler.alphas_cumprod[timestep].to(state)
             times = timestep.expand(len(state)).to(self.device)
@@ -184,8 +183,9 @@ class DiffusionEnhancer(Enhancer):
                 network,
                 x,
                 multiple=RestorationUNet.multiple,
-                on_tile=lambda done, before=i * n: on_step(before + done, steps * n, None),
-            ).clamp(0, 1)
-            on_step((i + 1) * n, steps * n, denoised)
+                on_step=on_step,
+                part=i,
+                parts=steps,
+            )
             state = scheduler.step(2 * denoised - 1, timestep, state).prev_sample
         return denoised

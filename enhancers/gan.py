@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from enhancers.base import Enhancer, OnStep, autocast, count_tiles, tiled
+from enhancers.base import Enhancer, OnStep, autocast, tiled
 from enhancers.layers import (
     INPUT_CHANNELS,
     Head,
@@ -142,15 +142,7 @@ class GANEnhancer(Enhancer):
             return restored.float()
 
         x = torch.cat([degraded, mask, noise * realism], 1)
-        n = count_tiles(degraded, Generator.multiple)
-        restored = tiled(
-            network,
-            x,
-            multiple=Generator.multiple,
-            on_tile=lambda done: on_step(done, n, None),
-        )
-        on_step(n, n, restored.clamp(0, 1))
-        return restored
+        return tiled(network, x, multiple=Generator.multiple, on_step=on_step)
 
     def mixed(self, realism: float) -> Generator:
         """Generator whose weights lie `realism` of the way from faithful to adversarial."""

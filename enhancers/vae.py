@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from enhancers.base import Enhancer, OnStep, autocast, count_tiles, tiled
+from enhancers.base import Enhancer, OnStep, autocast, tiled
 from enhancers.layers import (
     INPUT_CHANNELS,
     Head,
@@ -221,12 +221,5 @@ class VAEEnhancer(Enhancer):
                 restored, _ = self.network(x[:, :3], x[:, 3:], whole)
             return restored.float()
 
-        n = count_tiles(degraded, VAE.multiple)
-        restored = tiled(
-            network,
-            torch.cat([degraded, mask], 1),
-            multiple=VAE.multiple,
-            on_tile=lambda done: on_step(done, n, None),
-        )
-        on_step(n, n, restored.clamp(0, 1))
-        return restored
+        x = torch.cat([degraded, mask], 1)
+        return tiled(network, x, multiple=VAE.multiple, on_step=on_step)

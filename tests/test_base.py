@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from enhancers.base import Enhancer, Option, Spec, count_tiles, pad_to_multiple, tiled
+from enhancers.base import Enhancer, Option, Spec, pad_to_multiple, tiled
 
 
 class Recorder(Enhancer):
@@ -112,7 +112,7 @@ def test_tiles_agree_with_the_whole_within_the_overlap(set_tiles):
     assert not torch.allclose(tiled(network, x, multiple=8), whole, atol=1e-3)
 
 
-def test_networks_see_equal_tiles_and_every_tile_but_the_last_is_told(set_tiles):
+def test_networks_see_equal_tiles_and_every_tile_is_told(set_tiles):
     set_tiles(64, 16)
     sizes, told = [], []
 
@@ -121,7 +121,10 @@ def test_networks_see_equal_tiles_and_every_tile_but_the_last_is_told(set_tiles)
         return y
 
     photo = torch.rand(1, 3, 150, 90)
-    tiled(network, photo, multiple=8, on_tile=told.append)
+    result = tiled(network, photo, multiple=8, on_step=lambda *step: told.append(step))
     assert set(sizes) == {(64, 64)}
-    assert len(sizes) == count_tiles(photo, 8)
-    assert told == list(range(1, len(sizes)))
+    n = len(sizes)
+    assert n == 3 * 2
+    assert [(i, of) for i, of, _ in told] == [(i, n) for i in range(1, n + 1)]
+    assert [preview is None for *_, preview in told] == [True] * (n - 1) + [False]
+    assert torch.equal(told[-1][2], result)
