@@ -114,7 +114,7 @@ class Enhancer(ABC):
             on_step or (lambda i, n, preview: None),
             **values,
         )
-        return restored.clamp(0, 1).to(degraded.device)
+        return restored.clamp_(0, 1).to(degraded.device)
 
 
 def _check_photo(photo: Tensor) -> None:
@@ -138,8 +138,7 @@ def _check_mask(mask: Tensor | None, photo: Tensor) -> Tensor:
 
 def tiled(
     network: Callable[[Tensor], Tensor],
-    x: Tensor,
-    *,
+    *inputs: Tensor,
     multiple: int,
     on_step: OnStep = lambda i, n, preview: None,
     part: int = 0,
@@ -147,39 +146,44 @@ def tiled(
 ) -> Tensor:
     """Apply a size-preserving network to photos of any size at bounded memory.
 
-    x: (N, C, H, W). `network` maps (N, C, h, w) to (N, C', h, w) for h, w divisible by `multiple`.
-    The photo is padded by reflection; up to `TILE` on both sides it goes through whole, larger
-    ones in tiles that overlap by `OVERLAP` and are cross-faded in the middle of it. Returns
-    (N, C', H, W), clamped to [0, 1]. `on_step` is called after each tile, with the result after
-    the last; where this is one of several passes (`part` of `parts`, from 0), steps count on.
+    inputs: each (N, any, H, W); `network` gets their channels in one tensor, (N, C, h, w) with h, w
+    divisible by `multiple`, and returns (N, C', h, w). Photos are padded by reflection; up to
+    `TILE` on both sides they go through whole, larger ones in tiles that overlap by `OVERLAP` and
+    are cross-faded in the middle of it. Returns (N, C', H, W), clamped to [0, 1]. `on_step` is
+    called after each tile, with the result after the last; where this is one of several passes
+    (`part` of `parts`, from 0), steps count on.
     """
-    H, W = x.shape[-2:]
-    x = pad_to_multiple(x, multiple).contiguous(memory_format=torch.channels_last)
-    height, width = x.shape[-2:]
+    H, W = inputs[0].shape[-2:]
+    inputs = [pad_to_multiple(x, multiple) for x in inputs]
+    height, width = inputs[0].shape[-2:]
     tops, lefts = _starts(height), _starts(width)
     n = len(tops) * len(lefts)
 
+    def apply(rows: slice, columns: slice) -> Tensor:
+        tile = torch.cat([x[..., rows, columns] for x in inputs], 1)
+        return network(tile.contiguous(memory_format=torch.channels_last))
+
     def finish(whole: Tensor) -> Tensor:
-        whole = whole[..., :H, :W].clamp(0, 1)
+        whole = whole[..., :H, :W].clamp_(0, 1)
         on_step((part + 1) * n, parts * n, whole)
         return whole
 
     if n == 1:
-        return finish(network(x))
+        return finish(apply(slice(None), slice(None)))
     done = 0
     result: Tensor | None = None
-    weight = x.new_zeros(1, 1, height, width)
+    weight = inputs[0].new_zeros(1, 1, height, width)
     for top in tops:
         for left in lefts:
             rows, columns = slice(top, top + TILE), slice(left, left + TILE)
-            out = network(x[..., rows, columns])
+            out = apply(rows, columns)
             h, w = out.shape[-2:]
             fade = (
                 _fade(h, top > 0, rows.stop < height)[:, None]
                 * _fade(w, left > 0, columns.stop < width)
-            ).to(x)
+            ).to(out)
             if result is None:
-                result = x.new_zeros(x.shape[0], out.shape[1], height, width)
+                result = out.new_zeros(*out.shape[:2], height, width)
             result[..., rows, columns] += out * fade
             weight[..., rows, columns] += fade
             done += 1
@@ -216,6 +220,8 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """
     H, W = x.shape[-2:]
     right, bottom = -W % multiple, -H % multiple
+    if not right and not bottom:
+        return x
     mirrored_right, mirrored_bottom = min(right, W - 1), min(bottom, H - 1)
     x = F.pad(x, (0, mirrored_right, 0, mirrored_bottom), mode="reflect")
     return F.pad(x, (0, right - mirrored_right, 0, bottom - mirrored_bottom), mode="replicate")

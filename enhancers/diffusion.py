@@ -178,14 +178,18 @@ class DiffusionEnhancer(Enhancer):
                     )
                 return restored.float()
 
-            x = torch.cat([degraded, mask, state], 1)
             denoised = tiled(
                 network,
-                x,
+                degraded,
+                mask,
+                state,
                 multiple=RestorationUNet.multiple,
                 on_step=on_step,
                 part=i,
                 parts=steps,
             )
-            state = scheduler.step(2 * denoised - 1, timestep, state).prev_sample
+            if i + 1 < steps:
+                # In strips: the scheduler holds several copies of what it is given.
+                for now, clean in zip(state.split(256, 2), denoised.split(256, 2), strict=True):
+                    now.copy_(scheduler.step(2 * clean - 1, timestep, now).prev_sample)
         return denoised

@@ -133,7 +133,7 @@ class GANEnhancer(Enhancer):
         realism: float,
     ) -> Tensor:
         whole = exposure(thumbnail(degraded, mask))
-        noise = torch.randn(mask.shape, generator=generator).to(degraded)
+        noise = torch.randn(mask.shape, generator=generator).to(degraded) * realism
         mixed = self.mixed(realism)
 
         def network(x: Tensor) -> Tensor:
@@ -141,8 +141,7 @@ class GANEnhancer(Enhancer):
                 restored = mixed(x[:, :3], x[:, 3:4], whole, x[:, 4:])
             return restored.float()
 
-        x = torch.cat([degraded, mask, noise * realism], 1)
-        return tiled(network, x, multiple=Generator.multiple, on_step=on_step)
+        return tiled(network, degraded, mask, noise, multiple=Generator.multiple, on_step=on_step)
 
     def mixed(self, realism: float) -> Generator:
         """Generator whose weights lie `realism` of the way from faithful to adversarial."""

@@ -221,5 +221,4 @@ class VAEEnhancer(Enhancer):
                 restored, _ = self.network(x[:, :3], x[:, 3:], whole)
             return restored.float()
 
-        x = torch.cat([degraded, mask], 1)
-        return tiled(network, x, multiple=VAE.multiple, on_step=on_step)
+        return tiled(network, degraded, mask, multiple=VAE.multiple, on_step=on_step)

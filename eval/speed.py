@@ -5,7 +5,8 @@ python -m eval.speed --out speed.csv [--memory] [--app]
 Seconds of one machine say little on another; the ratio to a network that everybody knows says
 more. FFDNet and DnCNN stand in with random weights: their shape decides the time, their weights
 do not. --memory adds the peak memory of one restoration per method, each in a process of its
-own, and --app the time from starting app.py to its first page.
+own, and --app the time from starting app.py to its first page, and its memory after photos sent
+to it as a script would.
 """
 
 from __future__ import annotations
@@ -216,28 +217,45 @@ def peak_rss_mb(pid: int | str = "self") -> float:
     raise RuntimeError(f"No peak memory is known of process {pid}.")
 
 
-def app_row(threads: int) -> Row:
-    """Start app.py on a free port and return the time until its page answers, and its memory."""
+def app_rows(threads: int, sizes: Iterable[str]) -> list[Row]:
+    """Start app.py on a free port; measure its first page, then photos through its own endpoint.
+
+    The first row holds the seconds until the page answers and the memory by then, each further
+    row, in the order of `sizes`, the seconds of `/enhance` as a client sees them (upload, queue
+    and pictures back included) and the peak so far of the app's process.
+    """
     port = _free_port()
+    url = f"http://127.0.0.1:{port}/"
     environment = {
         **os.environ,
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "OMP_NUM_THREADS": str(threads),
     }
-    with tempfile.TemporaryFile("w+") as log:
+    rows = []
+
+    def note(what: str, size: str, seconds: float) -> None:
+        seconds = round(seconds, 2)
+        memory = round(peak_rss_mb(app.pid))
+        rows.append(Row("app", what, size, threads, seconds, seconds, "", memory, **_stamp()))
+
+    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         app = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
         try:
-            while not _answers(f"http://127.0.0.1:{port}/"):
+            while not _answers(url):
                 if app.poll() is not None or time.perf_counter() - start > APP_PATIENCE_S:
                     log.seek(0)
                     raise RuntimeError(f"app.py does not answer: {_last_line(log.read())}")
                 time.sleep(0.1)
-            seconds = time.perf_counter() - start
-            peak = peak_rss_mb(app.pid)
+            note("first page", "", time.perf_counter() - start)
+            for size in sizes:
+                path = Path(folder) / f"{size}.png"
+                images.save_png(path, sample_photo(*map(int, size.split("x"))))
+                note("enhance", size, _enhance(url, path, folder))
         finally:
             app.terminate()
             try:
@@ -245,16 +263,17 @@ def app_row(threads: int) -> Row:
             except subprocess.TimeoutExpired:
                 app.kill()
                 app.wait()
-    return Row(
-        "app",
-        "first page",
-        "",
-        threads,
-        median_s=round(seconds, 2),
-        min_s=round(seconds, 2),
-        peak_rss_mb=round(peak),
-        **_stamp(),
-    )
+    return rows
+
+
+def _enhance(url: str, photo: Path, folder: str) -> float:
+    """Seconds that a client waits for all results of one photo."""
+    from gradio_client import Client, handle_file
+
+    client = Client(url, download_files=folder, verbose=False)
+    start = time.perf_counter()
+    client.predict(photo=handle_file(photo), api_name="/enhance")
+    return time.perf_counter() - start
 
 
 def _free_port() -> int:
@@ -332,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.memory:
         rows += memory_rows(methods, args.memory_sizes, args.threads)
     if args.app:
-        rows.append(app_row(args.threads))
+        rows += app_rows(args.threads, args.memory_sizes)
     write(rows, args.out)
     print(format_rows(rows))
     print(f"\n{cpu_name()}, {dtype()}, torch {torch.__version__}, commit {commit()}")
@@ -361,9 +380,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=list(MEMORY_SIZES),
         metavar="WxH",
-        help=f"default: {' '.join(MEMORY_SIZES)}",
+        help=f"photos of --memory and --app, default: {' '.join(MEMORY_SIZES)}",
     )
-    parser.add_argument("--app", action="store_true", help="measure the start of app.py too")
+    parser.add_argument("--app", action="store_true", help="measure the app itself too")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # one restoration, for --memory
     parser.add_argument("--child-size", default="512x512", help=argparse.SUPPRESS)
     return parser

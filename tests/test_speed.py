@@ -204,14 +204,34 @@ def test_start_of_the_page_is_waited_for(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(speed, "ROOT", tmp_path)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # answers nobody
-    row = speed.app_row(threads=2)
+    (row,) = speed.app_rows(threads=2, sizes=[])
     assert (row.method, row.options) == ("app", "first page")
     assert row.median_s >= 0.3
     assert row.peak_rss_mb > 0
+
+
+def test_app_is_sent_photos_and_its_memory_noted(tmp_path, monkeypatch):
+    (tmp_path / "app.py").write_text(
+        "import gradio as gr\n"
+        "held = []\n"
+        "def enhance(photo):\n"
+        "    held.append(b'x' * (100 << 20))\n"
+        "    from PIL import Image\n"
+        "    assert Image.open(photo).size == (48, 32)\n"
+        "    return photo\n"
+        "picture = gr.Image(type='filepath')\n"
+        "gr.Interface(enhance, picture, picture, api_name='enhance').launch()\n"
+    )
+    monkeypatch.setattr(speed, "ROOT", tmp_path)
+    page, first, second = speed.app_rows(threads=1, sizes=["48x32", "48x32"])
+    assert (first.options, first.size) == ("enhance", "48x32")
+    assert 0 < first.median_s < 30
+    assert first.peak_rss_mb > page.peak_rss_mb + 90
+    assert second.peak_rss_mb > first.peak_rss_mb + 90
 
 
 def test_page_that_never_comes_is_told(tmp_path, monkeypatch):
     (tmp_path / "app.py").write_text("raise SystemExit('no weights here')\n")
     monkeypatch.setattr(speed, "ROOT", tmp_path)
     with pytest.raises(RuntimeError, match=r"app\.py does not answer: no weights here"):
-        speed.app_row(threads=2)
+        speed.app_rows(threads=2, sizes=[])
