@@ -13,6 +13,7 @@ import pandas as pd
 
 import enhancers
 from eval.metrics import METRICS
+from eval.statistics import mean
 
 SECONDS = "seconds"
 """Metric of every run beside those of `METRICS`: time of one restoration."""
@@ -137,30 +138,32 @@ def options_text(options: dict[str, float]) -> str:
     return " ".join(f"{name}={value:g}" for name, value in sorted(options.items()))
 
 
-def summarise(table: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
+def per_photo(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one value per photo and number measured, with the seeds of a photo averaged.
+
+    table: as from `read_results`. A column `label` names each method with its options. Left out
+    are photos for which a metric is not defined (nan). Rows keep the order of the file.
+    """
+    group = ["dataset", "degradation", "severity", "method", "options", "metric", "image"]
+    photos = table.dropna(subset="value").groupby(group, sort=False)["value"].mean().reset_index()
+    names = {
+        pair: label(*pair) for pair in set(zip(photos["method"], photos["options"], strict=True))
+    }
+    photos["label"] = [names[p] for p in zip(photos["method"], photos["options"], strict=True)]
+    return photos
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean, 95% interval and n per (dataset, degradation, severity, method, metric).
 
-    table: as from `read_results`. n counts photos: the seeds of a photo are averaged first, and
-    the interval (low, high) is a percentile bootstrap over photos, the same at every call. Left
-    out are photos for which a metric is not defined (nan). Rows keep the order of the file.
+    table: as from `read_results`. n counts photos; see `per_photo` and `statistics.mean`.
     """
-    group = ["dataset", "degradation", "severity", "method", "options", "metric"]
-    photos = table.dropna(subset="value").groupby([*group, "image"], sort=False)["value"].mean()
+    group = ["dataset", "degradation", "severity", "method", "options", "metric", "label"]
     rows = [
-        (*key, label(*key[3:5]), *_interval(values.to_numpy(), resamples), len(values))
-        for key, values in photos.groupby(group, sort=False)
+        (*key, *astuple(mean(values.to_numpy())))
+        for key, values in per_photo(table).groupby(group, sort=False)["value"]
     ]
-    return pd.DataFrame(rows, columns=[*group, "label", "mean", "low", "high", "n"])
-
-
-def _interval(values: np.ndarray, resamples: int) -> tuple[float, float, float]:
-    """Return the mean and its 95% interval; the latter is nan for a single value."""
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float(values.mean()), np.nan, np.nan
-    generator = np.random.default_rng(0)
-    means = generator.choice(values, size=(resamples, len(values))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    return pd.DataFrame(rows, columns=[*group, "mean", "low", "high", "n"])
 
 
 def format_summary(summary: pd.DataFrame) -> str:
