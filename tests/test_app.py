@@ -155,8 +155,10 @@ def test_severity_slider_fits_the_degradation():
 def test_run_shows_every_result_in_order_with_scores(photo, tmp_path):
     runner, task = Runner(fake_enhancers()), job.prepare(photo, DAMAGE, "noise", 25)
     views = list(watch(runner, task, 3, {}, tmp_path))
-    finished = [name for view in views for name, panel in view.panels.items() if panel.download]
-    assert finished == ["input", "vae", "gan", "diffusion"]
+    panels = [panel for view in views for panel in view.panels.values()]
+    shown = [panel.key for panel in panels if panel.state == "shown"]
+    assert shown == ["input", "truth", "vae", "gan", "diffusion"]
+    assert np.array_equal(pixels(panels[1].file), images.to_uint8(task.clean))
     table = views[-2].table
     assert table.count(">best<") == 3
     assert table.count("no gain over the input") == 3

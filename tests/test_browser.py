@@ -36,7 +36,7 @@ class Visitor:
         self.page.on("request", self._note_host)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.goto(url)
-        self.page.wait_for_selector("#picture-input img")
+        self.page.wait_for_selector("#viewer [data-key=input][data-state=shown]")
 
     def _note_host(self, request) -> None:
         if request.url.startswith("http"):
@@ -117,7 +117,7 @@ def test_from_upload_to_download(visit, server, photo, tmp_path, viewport):
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE, WIDE], ids=["desktop", "phone", "wide"])
 def test_nothing_moves_and_nothing_hangs_over_the_edge(visit, server, viewport):
     visitor = visit(server.url, viewport)
-    places = "() => [...document.querySelectorAll('#pictures .caption, #scores')].map(" + (
+    places = "() => [...document.querySelectorAll('#viewer .panel, #downloads, #scores')].map(" + (
         "e => Math.round(e.getBoundingClientRect().y + window.scrollY))"
     )
     assert visitor.size()[0] <= viewport["width"]
@@ -145,6 +145,7 @@ def test_stop_stops_the_work_and_keeps_what_is_finished(visit, slow_server, phot
     visitor.wait_for("#status", "Stopped")
     assert visitor.page.locator("#download-vae").is_enabled()
     assert visitor.page.locator("#download-diffusion").is_disabled()
+    visitor.wait_for("#viewer [data-key=diffusion]", "stopped")
     assert visitor.page.locator("#restore").is_enabled()
     assert visitor.page.locator("#stop").is_disabled()
     visitor.restore()  # and the next run comes through
@@ -219,26 +220,13 @@ def test_a_change_stops_the_run_and_clears_its_results(visit, slow_server):
     visitor.wait_for("#status", "Diffusion at work")
     visitor.page.locator("#how input[value=degraded]").check()
     visitor.page.locator("#download-vae[disabled]").wait_for()
+    visitor.wait_for("#viewer [data-key=diffusion]", "not run yet")
     visitor.page.locator("#restore:not([disabled])").wait_for()
     begun = slow_server.enhancers["diffusion"].begun
     visitor.page.wait_for_timeout(2500)
     assert slow_server.enhancers["diffusion"].begun <= begun + 1
     assert visitor.page.locator("#download-vae").is_disabled()
     assert visitor.page.locator("#restore").is_enabled()
-
-
-def test_compared_pictures_have_names_and_a_keyboard(visit, server):
-    visitor = visit(server.url)
-    visitor.restore()
-    panel = visitor.page.locator("#picture-gan")
-    panel.locator("img[alt='Restored by GAN']").wait_for()
-    assert panel.locator("img[alt='Before']").count() == 1
-    handle = panel.locator("[data-testid=slider]")
-    handle.focus()
-    before = handle.bounding_box()["x"]
-    handle.press("ArrowRight")
-    visitor.page.wait_for_timeout(300)
-    assert 5 < handle.bounding_box()["x"] - before < 30
 
 
 @pytest.mark.skipif(

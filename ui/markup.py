@@ -1,4 +1,4 @@
-"""The pieces of HTML the page shows: progress, captions, the table of scores. No Gradio here."""
+"""The pieces of HTML the page shows: progress, the tables of scores. No Gradio here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from eval.metrics import METRICS
+from eval.metrics import METRICS, WINDOW
 from ui.job import SCORES
+from ui.region import Region
 
 UNSCORED = (
     "Quality cannot be scored here: that takes the true picture to compare with, and it is not "
@@ -42,12 +43,6 @@ def status(text: str, fraction: float | None = None, seconds_left: float | None 
     )
 
 
-def caption(title: str, note: str = "") -> str:
-    """Heading of a picture."""
-    note = escape(note)
-    return f'<h3 class="caption">{escape(title)}<small title="{note}">{note}</small></h3>'
-
-
 def duration(seconds: float) -> str:
     """A time to wait, as coarse as it is known."""
     if seconds < 1:
@@ -77,18 +72,36 @@ def empty_table() -> str:
 def table(rows: Sequence[Row], scored: bool) -> str:
     """Scores and times; the first row is the input. Best and useless values are named in words."""
     names = SCORES if scored else ()
-    head = "".join(_heading(name) for name in names)
-    body = "".join(_line(row, rows, names) for row in rows)
     return _section(
-        f'<p class="note">{SCORED if scored else UNSCORED}</p>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Scores">'
-        f'<table><thead><tr><th scope="col">Method</th>{head}<th scope="col">Time</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<p class="note">{SCORED if scored else UNSCORED}</p>{_table(rows, names, timed=True)}'
     )
+
+
+def region_table(region: Region, rows: Sequence[Row] | None) -> str:
+    """Scores inside a rectangle; None where the truth is not known."""
+    if rows is None:
+        note, content = UNSCORED, ""
+    else:
+        size, place = f"{region.width}×{region.height}", f"{region.x}, {region.y}"
+        note = f"Inside {size} pixels at {place}, of the 8-bit pictures as downloaded."
+        if min(region.width, region.height) < WINDOW:
+            note += f" Too small for SSIM, which needs at least {WINDOW}×{WINDOW} pixels."
+        content = _table(rows, SCORES, timed=False)
+    return f'<section class="scores in-region"><p class="note">{note}</p>{content}</section>'
 
 
 def _section(content: str) -> str:
     return f'<section class="scores"><h2>Scores</h2>{content}</section>'
+
+
+def _table(rows: Sequence[Row], names: Sequence[str], timed: bool) -> str:
+    head = "".join(_heading(name) for name in names) + timed * '<th scope="col">Time</th>'
+    body = "".join(_line(row, rows, names, timed) for row in rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Scores">'
+        f'<table><thead><tr><th scope="col">Method</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def _heading(name: str) -> str:
@@ -101,10 +114,11 @@ def _heading(name: str) -> str:
     )
 
 
-def _line(row: Row, rows: Sequence[Row], names: Sequence[str]) -> str:
+def _line(row: Row, rows: Sequence[Row], names: Sequence[str], timed: bool) -> str:
     cells = "".join(_cell(row, rows, name) for name in names)
     time = "–" if row.seconds is None else f"{row.seconds:.1f} s"
-    return f'<tr><th scope="row">{escape(row.title)}</th>{cells}<td>{time}</td></tr>'
+    cells += timed * f"<td>{time}</td>"
+    return f'<tr><th scope="row">{escape(row.title)}</th>{cells}</tr>'
 
 
 def _cell(row: Row, rows: Sequence[Row], name: str) -> str:

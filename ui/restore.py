@@ -8,23 +8,22 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gradio as gr
 
 from enhancers.degradations import DEGRADATIONS
-from ui import examples, job, markup
+from ui import examples, job, markup, region, viewer
 from ui.job import DAMAGE, DEGRADED, REFERENCE, Job
-from ui.runner import Options, Runner
+from ui.runner import Event, Options, Runner
+from ui.viewer import FAILED, RUNNING, SHOWN, WAITING, Panel
 
-INPUT = "input"
-HEIGHT = 300
-"""Of every picture in the row of results, so that nothing moves while they arrive."""
+INPUT, TRUTH = "input", "truth"
 
 READY = "Ready."
 STOPPED = "Stopped."
-WAITING = "Waiting for a turn…"
+QUEUED = "Waiting for a turn…"
 HOW = (
     ("Clean: damage it here, so that the truth is known", DAMAGE),
     ("Already degraded", DEGRADED),
@@ -50,16 +49,6 @@ def plain_html(value: str, **settings) -> gr.HTML:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One picture of the row; `before` and `after` are files."""
-
-    note: str = ""
-    before: str | None = None
-    after: str | None = None
-    download: str | None = None
-
-
-@dataclass(frozen=True)
 class View:
     """What changes on the page; pictures and table stay as they are where they are left out."""
 
@@ -81,56 +70,83 @@ def for_people(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
     return wrapped
 
 
-def show_input(task: Job, folder: Path) -> Panel:
-    """The photo as the methods will see it."""
+def show_input(task: Job, folder: Path) -> dict[str, Panel]:
+    """The photo as the methods will see it, and the truth where it is known."""
     file = job.save(task.degraded, task, folder, INPUT, {"Software": "Triptych"} | _damage(task))
     size = f"{task.degraded.shape[-1]}×{task.degraded.shape[-2]}"
-    return Panel(f"{size}, {task.damage}", after=file, download=file)
+    panels = {INPUT: Panel(INPUT, "Input", f"{size}, {task.damage}", SHOWN, file)}
+    if task.clean is not None:
+        file = job.save_preview(task.clean, task, folder, TRUTH)
+        panels[TRUTH] = Panel(TRUTH, "Truth", "", SHOWN, file, truth=True)
+    return panels
 
 
 def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path) -> Iterator[View]:
     """Restore with every method and yield what the page shows meanwhile.
 
-    Closing the iterator stops the computation. Pictures are written to `folder`.
+    Closing the iterator stops the computation. Pictures are written to `folder`. A method that
+    raises ends the run with its exception, once its panel says so.
     """
     seed = job.check_seed(seed)
     specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
     rows = {INPUT: markup.Row("Input, untouched", job.scores(task.degraded, task), is_input=True)}
     rows |= {name: markup.Row(spec.title) for name, spec in specs.items()}
     scored = task.clean is not None
-    shown = show_input(task, folder)
-    yield View(
-        markup.status("Starting", 0),
-        markup.table(list(rows.values()), scored),
-        {INPUT: shown} | {name: Panel() for name in specs},
-    )
-    done = 0
+    waiting = {name: Panel(name, spec.title, "waiting", WAITING) for name, spec in specs.items()}
+    panels = show_input(task, folder) | waiting
+    yield View(markup.status("Starting", 0), markup.table(list(rows.values()), scored), panels)
+    panels, done = dict(panels), 0
     with closing(runner.run(task.degraded, task.mask, seed=seed, options=options)) as updates:
-        for update in updates:
-            table, panels, event = None, {}, update.event
-            if event and event.restored is not None:
-                done += 1
-                name = event.name
-                meta = job.metadata(task, specs[name], seed, options.get(name, {}))
-                file = job.save(event.restored, task, folder, name, meta)
-                rows[name] = markup.Row(
-                    specs[name].title, job.scores(event.restored, task), event.seconds
-                )
-                table = markup.table(list(rows.values()), scored)
-                panels = {name: Panel(f"{event.seconds:.1f} s", shown.after, file, file)}
-            elif event and event.preview is not None:
-                file = job.save_preview(event.preview, task, folder, f"{event.name}.preview")
-                note = f"estimate after {100 * event.step // event.steps}% of the steps"
-                panels = {event.name: Panel(note, shown.after, file)}
-            if done == len(specs):
-                text = "Finishing"
-            elif update.name:
-                text = f"{specs[update.name].title} at work ({done + 1} of {len(specs)})"
-            else:
-                text = "Waiting for an earlier run to stop"
-            yield View(markup.status(text, update.fraction, update.seconds_left), table, panels)
+        try:
+            for update in updates:
+                table, changed, event = None, {}, update.event
+                if event and event.restored is not None:
+                    done += 1
+                    name = event.name
+                    meta = job.metadata(task, specs[name], seed, options.get(name, {}))
+                    file = job.save(event.restored, task, folder, name, meta)
+                    rows[name] = markup.Row(
+                        specs[name].title, job.scores(event.restored, task), event.seconds
+                    )
+                    table = markup.table(list(rows.values()), scored)
+                    note = f"{event.seconds:.1f} s"
+                    changed = {name: replace(panels[name], note=note, state=SHOWN, file=file)}
+                elif event:
+                    changed = {event.name: at_work(panels[event.name], event, task, folder)}
+                panels |= changed
+                if done == len(specs):
+                    text = "Finishing"
+                elif update.name:
+                    text = f"{specs[update.name].title} at work ({done + 1} of {len(specs)})"
+                else:
+                    text = "Waiting for an earlier run to stop"
+                status = markup.status(text, update.fraction, update.seconds_left)
+                yield View(status, table, changed)
+        except Exception as error:
+            yield View(markup.status("Failed"), panels=failed(panels, error))
+            raise
     total = sum(row.seconds or 0 for row in rows.values())
     yield View(markup.status(f"Done in {total:.1f} s.", 1))
+
+
+def at_work(panel: Panel, event: Event, task: Job, folder: Path) -> Panel:
+    """The panel of a method that has begun, or done a step."""
+    percent = 100 * event.step // event.steps if event.steps else 0
+    panel = replace(panel, note=f"running {percent}%", state=RUNNING)
+    if event.preview is None:
+        return panel
+    file = job.save_preview(event.preview, task, folder, f"{event.name}.preview")
+    return replace(panel, note=f"estimate after {percent}% of the steps", file=file)
+
+
+def failed(panels: dict[str, Panel], error: Exception) -> dict[str, Panel]:
+    """The panel of the method that was at work when the error came."""
+    reason = str(error) if isinstance(error, ValueError) else "an error on the server"
+    return {
+        name: replace(panel, note=f"failed: {reason}", state=FAILED, file=None)
+        for name, panel in panels.items()
+        if panel.state == RUNNING
+    }
 
 
 def nested(enhancers: Sequence, values: Sequence[float]) -> dict[str, dict[str, float]]:
@@ -227,80 +243,90 @@ def restore_tab(runner: Runner) -> None:
         stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="stop")
         with gr.Column(scale=8, min_width=280):
             status = plain_html(markup.status(READY), elem_id="status")
-    captions, pictures, downloads = {}, {}, {}
-    titles = {INPUT: "Input"} | {e.spec.name: e.spec.title for e in enhancers}
-    opening = {name: Panel() for name in titles} | {INPUT: first_input()}
-    with gr.Row(elem_id="pictures"):
-        for name, title in titles.items():
-            panel = opening[name]
-            with gr.Column(min_width=260):
-                captions[name] = plain_html(markup.caption(title, panel.note))
-                pictures[name] = _picture(name, title, panel)
-                downloads[name] = gr.DownloadButton(
-                    "Download PNG",
-                    panel.download,
-                    size="sm",
-                    interactive=panel.download is not None,
-                    elem_id=f"download-{name}",
-                )
+    titles = {name: enhancer.spec.title for name, enhancer in runner.enhancers.items()}
+    idle = {name: Panel(name, title, "not run yet") for name, title in titles.items()}
+    opening = first_input()
+    with viewer.viewer((opening | idle).values(), elem_id="viewer") as pictures:
+        inside = plain_html("", elem_id="region")
+    with gr.Row(elem_id="downloads"):
+        downloads = {
+            name: gr.DownloadButton(
+                f"Download {title}",
+                opening[name].file if name in opening else None,
+                size="sm",
+                min_width=150,
+                interactive=name in opening,
+                elem_id=f"download-{name}",
+            )
+            for name, title in ({INPUT: "input"} | titles).items()
+        }
     table = plain_html(markup.empty_table(), elem_id="scores")
 
     # Handlers that speak Gradio: they only translate.
-    def changes(view: View) -> dict:
-        shown = {status: view.status}
-        if view.table is not None:
-            shown[table] = view.table
-        for name, panel in view.panels.items():
-            shown |= panel_changes(name, panel)
-        return shown
-
-    def panel_changes(name: str, panel: Panel) -> dict:
-        picture = panel.after
-        if name != INPUT:
-            picture = panel.after and (panel.before, panel.after)
-        return {
-            captions[name]: markup.caption(titles[name], panel.note),
-            pictures[name]: picture,
+    def shown(panels: dict[str, Panel], changed: dict[str, Panel]) -> dict:
+        """Updates of viewer and buttons for the changed among the panels, which are updated."""
+        panels |= {name: viewer.serve(pictures, panel) for name, panel in changed.items()}
+        files = {name: panels[name].file for name in changed if name in downloads}
+        ready = {name: panels[name].state == SHOWN for name in files}
+        return {pictures: viewer.state(panels.values())} | {
             downloads[name]: gr.DownloadButton(
-                value=panel.download, interactive=panel.download is not None
-            ),
+                value=file if ready[name] else None, interactive=ready[name]
+            )
+            for name, file in files.items()
         }
 
     @for_people
     def preview(photo, how, degradation, severity, damage_seed, reference):
         if photo is None:
-            yield panel_changes(INPUT, Panel())
+            yield shown({}, {INPUT: Panel(INPUT, "Input", "no photo yet")} | idle)
             return
         if how == REFERENCE and reference is None:
             how = DEGRADED  # the original may still come
         task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
         with tempfile.TemporaryDirectory() as folder:
-            yield panel_changes(INPUT, show_input(task, Path(folder)))
+            yield shown({}, show_input(task, Path(folder)) | idle)
 
     @for_people
     def restore(photo, how, degradation, severity, damage_seed, reference, seed, *values):
         task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
+        panels = {}
         with tempfile.TemporaryDirectory() as folder:
             views = watch(runner, task, seed, nested(enhancers, values), Path(folder))
             with closing(views):
                 for view in views:
-                    yield changes(view)
+                    updates = {status: view.status}
+                    if view.table is not None:
+                        updates[table] = view.table
+                    if view.panels:
+                        updates |= shown(panels, view.panels)
+                    yield updates
+
+    @for_people
+    def measure(value: dict, event: gr.EventData):
+        if event.region is None:
+            yield ""
+            return
+        where, panels = region.Region(**event.region), viewer.panels_of(value)
+        files = {panel.key: panel.file for panel in panels if panel.state == SHOWN}
+        rows, truth = None, files.pop(TRUTH, None)
+        if truth is not None:
+            label = {panel.key: panel.label for panel in panels}
+            scores = region.scores(files, truth, where)
+            rows = [markup.Row(label[k], v, is_input=k == INPUT) for k, v in scores.items()]
+        yield markup.region_table(where, rows)
 
     def forget():
-        shown = {status: markup.status(READY), table: markup.empty_table()}
-        for name in runner.enhancers:
-            shown |= panel_changes(name, Panel())
-        return shown
+        return {status: markup.status(READY), table: markup.empty_table()}
 
     def pick(index: int):
         example = examples.EXAMPLES[index]
-        shown = {photo: examples.path(example), how: example.how} | boxes(example.how)
+        updates = {photo: examples.path(example), how: example.how} | boxes(example.how)
         if example.degradation:
-            shown |= {
+            updates |= {
                 degradation: example.degradation,
                 severity: gr.Slider(**severity_slider(example.degradation)),
             }
-        return shown
+        return updates
 
     def boxes(how: str) -> dict:
         return {
@@ -309,10 +335,10 @@ def restore_tab(runner: Runner) -> None:
         }
 
     def buttons(running: bool, text: str | None = None) -> Callable[[], dict]:
-        shown = {start: {"interactive": not running}, stop: {"interactive": running}}
+        usable = {start: {"interactive": not running}, stop: {"interactive": running}}
 
         def update() -> dict:
-            result = {button: gr.Button(**how) for button, how in shown.items()}
+            result = {button: gr.Button(**how) for button, how in usable.items()}
             return result if text is None else result | {status: markup.status(text)}
 
         return update
@@ -320,13 +346,13 @@ def restore_tab(runner: Runner) -> None:
     # Wiring.
     inputs = [photo, how, degradation, severity, damage_seed, reference]
     light = {"show_progress": "hidden", "api_visibility": "private"}
-    panels = [*captions.values(), *pictures.values(), *downloads.values()]
+    results = [pictures, *downloads.values()]
     form = [photo, how, damage_box, reference, degradation, severity]
     edited = [part.input for part in (photo, how, severity, damage_seed, reference)]
     show = {
         "fn": preview,
         "inputs": inputs,
-        "outputs": [captions[INPUT], pictures[INPUT], downloads[INPUT]],
+        "outputs": results,
         "concurrency_id": "light",
         "concurrency_limit": 4,
         **light,
@@ -344,12 +370,12 @@ def restore_tab(runner: Runner) -> None:
         picks.click(pick, picks, form, queue=False, **light).then(**show),
     ]
     click = start.click(
-        buttons(True, WAITING), None, [start, stop, status], cancels=changed, queue=False, **light
+        buttons(True, QUEUED), None, [start, stop, status], cancels=changed, queue=False, **light
     )
     run = click.then(
         restore,
         [*inputs, seed, *sliders],
-        [status, table, *panels],
+        [status, table, *results],
         concurrency_id="models",
         concurrency_limit=1,
         **light,
@@ -360,37 +386,21 @@ def restore_tab(runner: Runner) -> None:
     stop.click(None, cancels=[run], **light)
     run.success(buttons(False), None, [start, stop], queue=False, **light)
     run.failure(buttons(False, STOPPED), None, [start, stop, status], queue=False, **light)
+    run.failure(None, pictures, pictures, js=viewer.STOP, queue=False, **light)
+    pictures.measure(
+        measure, pictures, inside, trigger_mode="always_last", concurrency_id="light", **light
+    )
     for event in changed:
-        event.success(forget, None, [status, table, *panels], queue=False, **light)
+        event.success(forget, None, [status, table], queue=False, **light)
 
 
-def first_input() -> Panel:
+def first_input() -> dict[str, Panel]:
     """The first example, damaged: the page opens ready for one click."""
     example = examples.EXAMPLES[0]
     folder = examples.folder() / "first"
     folder.mkdir(exist_ok=True)
     task = job.prepare(examples.path(example), example.how, example.degradation)
     return show_input(task, folder)
-
-
-def _picture(name: str, title: str, panel: Panel) -> gr.Image | gr.ImageSlider:
-    """The input as a picture, a result as a slider between before and after."""
-    common = {"show_label": False, "format": "png", "interactive": False, "height": HEIGHT}
-    if name == INPUT:
-        return gr.Image(
-            panel.after,
-            **common,
-            buttons=["fullscreen"],
-            alt_text="The input",
-            elem_id=f"picture-{name}",
-        )
-    return gr.ImageSlider(
-        **common,
-        label=f"{title}: before and after",
-        max_height=HEIGHT,
-        buttons=["fullscreen"],
-        elem_id=f"picture-{name}",
-    )
 
 
 def warm_up_once(runner: Runner) -> Callable[[], None]:

@@ -35,11 +35,6 @@ CSS = """
 
 #how .wrap { flex-direction: column; align-items: flex-start; }
 
-.caption { margin: 0; font-size: 1rem; font-weight: 600; line-height: 1.4; }
-.caption small { display: block; height: 1.4em; overflow: hidden; white-space: nowrap;
-  text-overflow: ellipsis; font-size: .8rem; font-weight: 400;
-  color: var(--body-text-color-subdued); }
-
 #examples .gallery { display: grid; gap: .375rem;
   grid-template-columns: repeat(auto-fill, minmax(3.25rem, 1fr)); }
 #examples .gallery button { aspect-ratio: 1; padding: 0; overflow: hidden; }
@@ -56,11 +51,9 @@ CSS = """
 .status progress::-webkit-progress-value { background: var(--color-accent); }
 .status progress::-moz-progress-bar { background: var(--color-accent); }
 
-#pictures [data-testid=slider]:focus-visible { outline: 3px solid var(--color-accent);
-  outline-offset: -3px; }
-
 #scores, #scores .html-container, .scores { min-width: 0; max-width: 100%; }
 .scores { min-height: 21rem; }
+.in-region { min-height: 0; }
 .scores h2 { margin: .5rem 0 .25rem; font-size: 1.25rem; font-weight: 600; }
 .scores .note { margin: 0 0 .75rem; color: var(--body-text-color-subdued); }
 .scores .scroll { overflow-x: auto; }
@@ -76,7 +69,7 @@ CSS = """
   background: color-mix(in srgb, var(--color-accent) 14%, transparent); }
 .scores .no-gain { color: var(--body-text-color-subdued); }
 @media (max-width: 480px) {
-  .scores { min-height: 27rem; }
+  .scores:not(.in-region) { min-height: 27rem; }
   .scores th, .scores td { padding: .5rem .25rem; font-size: .85rem; }
   .scores small { font-size: .7rem; }
 }

@@ -1,0 +1,93 @@
+"""Several pictures of one photo in one frame that zooms them together, as a Gradio component.
+
+`viewer` makes the component and `state` its value. What happens in the browser is in `viewer.js`;
+the pictures travel as the PNG files they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+EMPTY, WAITING, RUNNING, SHOWN, FAILED = "empty", "waiting", "running", "shown", "failed"
+"""States of a panel. Where it is running, its picture may be an estimate."""
+
+_FOLDER = Path(__file__).parent
+_TEMPLATE, _STYLE, _SCRIPT = (
+    (_FOLDER / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+)
+
+STOP = """(value) => {
+  const busy = ({ state }) => state === "waiting" || state === "running";
+  const stop = (panel) => (busy(panel) ? { ...panel, state: "empty", note: "stopped" } : panel);
+  return { panels: value.panels.map(stop) };
+}"""
+"""For `js=`: the value after a run was stopped. In the browser, where it is always the latest."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture, or the place of one that is still to come."""
+
+    key: str
+    label: str
+    note: str = ""
+    """What is to be said of it: its size, how far it is, why it failed."""
+    state: str = EMPTY
+    file: str | None = None
+    """A PNG; all pictures of a viewer must have the same size."""
+    truth: bool = False
+    """Whether the others are to be compared with it."""
+
+
+def viewer(panels: Iterable[Panel], **settings) -> gr.HTML:
+    """Return the component; inside a `with` block of it, more can be put under the pictures.
+
+    Its event `measure` comes when a rectangle was drawn or its pictures changed, with the data
+    {"region": the fields of a `ui.region.Region`, or None where there is none any more}.
+    """
+    return gr.HTML(
+        state(panels),
+        html_template=_TEMPLATE,
+        css_template=_STYLE,
+        js_on_load=_SCRIPT,
+        apply_default_css=False,
+        **settings,
+    )
+
+
+def state(panels: Iterable[Panel]) -> dict:
+    """The value that shows these panels."""
+    return {"panels": [_as_json(panel) for panel in panels]}
+
+
+def serve(component: gr.HTML, panel: Panel) -> Panel:
+    """Copy a panel's file to where Gradio serves it from, once and for all values it is part of."""
+    return replace(panel, file=component.move_resource_to_block_cache(panel.file))
+
+
+def _as_json(panel: Panel) -> dict:
+    fields = asdict(panel)
+    file = fields.pop("file")
+    return fields | {"image": file and FileData(path=file).model_dump()}
+
+
+def panels_of(value: dict) -> list[Panel]:
+    """Return the panels of a viewer's value as it came back from a browser.
+
+    Gradio has refused files that it does not serve, where they are marked as files; what is not
+    marked is refused here. Raises ValueError.
+    """
+    return [_from_json(panel) for panel in value["panels"]]
+
+
+def _from_json(panel: dict) -> Panel:
+    fields = dict(panel)
+    image = fields.pop("image")
+    if image is not None:
+        fields["file"] = FileData.model_validate(image, context={"validate_meta": True}).path
+    return Panel(**fields)
