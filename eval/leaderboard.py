@@ -1,0 +1,122 @@
+"""A question put to a results file: who is best at this damage by this metric, and is it sure?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+import enhancers
+from enhancers.degradations import DEGRADATIONS
+from eval.metrics import METRICS
+from eval.statistics import Mean, Rank, mean, ranks, win_rates
+
+ASSETS = Path(__file__).parents[1] / "assets"
+LEADERBOARD = ASSETS / "leaderboard.csv"
+SPEED = ASSETS / "speed.csv"
+PUBLISHED = ASSETS / "published.csv"
+
+INPUT = "input"
+"""The method that does nothing."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is asked."""
+
+    dataset: str
+    degradation: str
+    severity: float
+    """In the unit of the degradation."""
+    metric: str
+    """A key of `METRICS`."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one method did."""
+
+    label: str
+    """The method with its options, as one types them."""
+    mean: Mean
+    rank: Rank | None
+    """None where neither high nor low is better, and for a method alone."""
+    wins: dict[str, float]
+    """Share of photos on which it beats each other method, by label; draws count half."""
+
+
+def scores(photos: pd.DataFrame, view: View) -> pd.DataFrame:
+    """Return the values asked for, a line per photo and a column per method.
+
+    photos: as from `results.per_photo`. Columns keep the order of the file.
+    """
+    rows = photos[
+        (photos["dataset"] == view.dataset)
+        & (photos["degradation"] == view.degradation)
+        & (photos["severity"] == view.severity)
+        & (photos["metric"] == view.metric)
+    ]
+    order = list(dict.fromkeys(rows["label"]))
+    return rows.pivot(index="image", columns="label", values="value")[order]
+
+
+def standings(table: pd.DataFrame, metric: str) -> list[Standing]:
+    """Return how each method did, the best mean first.
+
+    table: as from `scores`. Without a direction in which the metric is better, the order is the
+    file's, and there are neither ranks nor wins.
+    """
+    higher_is_better = METRICS[metric].higher_is_better
+    means = {label: mean(table[label]) for label in table}
+    if higher_is_better is None:
+        return [Standing(label, means[label], None, {}) for label in table]
+    places = ranks(table, higher_is_better) if table.shape[1] > 1 else {}
+    wins = win_rates(table, higher_is_better)
+    order = sorted(means, key=lambda label: means[label].value, reverse=higher_is_better)
+    return [
+        Standing(label, means[label], places.get(label), wins.loc[label].dropna().to_dict())
+        for label in order
+    ]
+
+
+def title(label: str) -> str:
+    """Return a method's name for people: `diffusion:steps=8` -> `Diffusion, steps=8`."""
+    name, *options = label.split(":")
+    titles = {INPUT: "Degraded input", **enhancers.TITLES}
+    return ", ".join([titles.get(name, name), *options])
+
+
+def damage_title(degradation: str, severity: float) -> str:
+    """Return a damage for people: `Noise 25 (sigma, 0-255)`."""
+    kind = DEGRADATIONS.get(degradation)
+    return f"{kind.title} {severity:g} ({kind.unit})" if kind else f"{degradation} {severity:g}"
+
+
+def direction(metric: str) -> str:
+    """Say which values of a metric are good."""
+    higher_is_better = METRICS[metric].higher_is_better
+    if higher_is_better is None:
+        return "neither higher nor lower is better"
+    return "higher is better" if higher_is_better else "lower is better"
+
+
+def counted(numbers: Sequence[int], noun: str = "photo") -> str:
+    """Return `n = 24 photos`, or `n = 24–68 photos` where numbers differ."""
+    low, high = min(numbers), max(numbers)
+    amount = str(low) if low == high else f"{low}–{high}"
+    return f"n = {amount} {noun if high == 1 else noun + 's'}"
+
+
+def published(table: pd.DataFrame, view: View) -> pd.DataFrame:
+    """Return the published results of the same test, degradation, severity and metric.
+
+    table: `assets/published.csv` as read by pandas.
+    """
+    return table[
+        (table["test"].str.lower() == view.dataset.lower())
+        & (table["degradation"] == view.degradation)
+        & (table["severity"] == view.severity)
+        & (table["metric"] == view.metric)
+    ]
