@@ -9,8 +9,9 @@ and on black. A chart for which nothing was measured says so in words.
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -55,7 +56,7 @@ class Style:
 
 
 FIXED = {
-    INPUT: Style("#999999", "line-ns-open"),
+    INPUT: Style("#999999", "circle-open"),
     "vae": Style("#0072B2", "circle"),
     "gan": Style("#E69F00", "diamond"),
     "diffusion": Style("#009E73", "square"),
@@ -261,10 +262,7 @@ def speed_quality(photos: pd.DataFrame, speed: pd.DataFrame, view: View) -> go.F
             options=[options[name] for name in labels],
             hover=[f"{_hover(points[n], view.metric)}<br>{seconds[n]:.3g} s" for n in labels],
         )
-    wide = max(seconds.values()) > 10 * min(seconds.values())
-    figure.update_xaxes(
-        title="seconds per photo", type="log" if wide else "linear", dtick="D2" if wide else None
-    )
+    figure.update_xaxes(title="seconds per photo", **_time_axis(seconds.values()))
     figure.update_yaxes(title=_axis(view.metric))
     return figure
 
@@ -392,7 +390,7 @@ def _named(row: Standing, metric: str) -> str:
 def _hover(row: Standing, metric: str) -> str:
     digits = METRICS[metric].digits
     lines = [f"<b>{title(row.label)}</b>", _value(row.mean.value, metric)]
-    if row.mean.low == row.mean.low:
+    if not math.isnan(row.mean.low):
         lines.append(f"95% interval {row.mean.low:.{digits}f} to {row.mean.high:.{digits}f}")
     return "<br>".join([*lines, f"n = {row.mean.n}"])
 
@@ -408,6 +406,15 @@ def _whiskers(rows: Sequence[Standing]) -> dict:
         "thickness": 1.5,
         "width": 4,
     }
+
+
+def _time_axis(seconds: Collection[float]) -> dict:
+    """A logarithmic axis, marked at 1, 2, 5, 10, ..., where times differ more than tenfold."""
+    if max(seconds) <= 10 * min(seconds):
+        return {}
+    powers = range(math.floor(math.log10(min(seconds))), math.ceil(math.log10(max(seconds))) + 1)
+    marks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks]}
 
 
 def _marker(style: Style) -> dict:
@@ -473,7 +480,8 @@ def _add_settings(
         error_x=_whiskers(x) | {"color": style.colour} if intervals else None,
         error_y=_whiskers(y) | {"color": style.colour},
         text=options,
-        textposition="top center",
+        textposition="top left",
+        cliponaxis=False,
         line={"color": style.colour},
         marker=_marker(style) | {"size": 11},
         hovertext=hover,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -50,7 +51,7 @@ def standings_table(rows: Sequence[Standing], view: View) -> str:
 def _standing(row: Standing, digits: int, ranked: bool) -> str:
     best = ranked and row.rank is not None and row.rank.best == 1
     low, high = row.mean.low, row.mean.high
-    interval = "–" if low != low else f"{low:.{digits}f} to {high:.{digits}f}"
+    interval = "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
     cells = [
         _number(f"{row.mean.value:.{digits}f}", row.mean.value),
         _number(interval, low),

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import gradio as gr
 
 from enhancers.base import Enhancer
+from eval.report import JS as REPORT_JS
 from ui.api import add_endpoints
+from ui.leaderboard import CSS as LEADERBOARD_CSS
+from ui.leaderboard import leaderboard_tab
 from ui.restore import restore_tab, warm_up_once
 from ui.runner import Runner
 from ui.theme import CSS, HEAD, JS, THEME
@@ -22,8 +25,8 @@ KEPT = 3600
 
 LAUNCH = {
     "theme": THEME,
-    "css": CSS,
-    "head": HEAD,
+    "css": CSS + LEADERBOARD_CSS,
+    "head": f"{HEAD}<script>{REPORT_JS}</script>",
     "js": JS,
     "max_file_size": "32mb",
     "run_history": False,  # a visitor's photos do not stay in the browser
@@ -40,8 +43,11 @@ def build_demo(enhancers: Sequence[Enhancer]) -> gr.Blocks:
         title=TITLE, analytics_enabled=False, delete_cache=(KEPT // 2, KEPT), fill_width=True
     ) as demo:
         gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
-        with gr.Tabs(), gr.Tab("Restore", id="restore"):
-            restore_tab(runner)
+        with gr.Tabs():
+            with gr.Tab("Restore", id="restore"):
+                restore_tab(runner)
+            with gr.Tab("Leaderboard", id="leaderboard") as tab:
+                leaderboard_tab(tab)
         gr.Markdown(
             "Photos are processed on this server, seen by nobody else, and deleted within two "
             "hours. A generative model may invent detail: do not take its pictures for evidence.",
