@@ -60,7 +60,7 @@ class Spec:
     parameters: int
     """Number of weights used to restore a photo."""
     sha256: str
-    """Of the weights file, so that a result can be traced to it."""
+    """Of the weights, so that a result can be traced to it."""
     training: dict = field(default_factory=dict)
     """Summary of the training run: steps, minutes, crops seen, device, validation PSNR."""
     options: tuple[Option, ...] = ()
@@ -227,9 +227,9 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, right - mirrored_right, 0, bottom - mirrored_bottom), mode="replicate")
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256_of(*paths: Path) -> str:
+    """Hexadecimal SHA-256 of a file, or of several one after the other."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def autocast(device: torch.device) -> torch.autocast:

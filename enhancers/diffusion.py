@@ -1,8 +1,9 @@
 """The diffusion model: a diffusers UNet2DModel and DDIM scheduler, conditioned on the photo.
 
-The network predicts the clean photo from the noisy state and the degraded photo. At the first
-step the state is pure noise and says nothing, so the prediction is the mean of all plausible
-photos, the best in PSNR; further steps of DDIM (Song et al. 2021) walk to one of them.
+A ladder first estimates the mean of all plausible photos; beside it, the UNet predicts the clean
+photo from the noisy state. At the first step the state is pure noise and says nothing, so the
+prediction is that mean, refined, the best in PSNR; further steps of DDIM (Song et al. 2021) walk
+to one of the plausible photos.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers._torchvision import ensure_importable
@@ -21,17 +23,9 @@ from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
-from enhancers.layers import (  # noqa: E402
-    HEAD_CHANNELS,
-    INPUT_CHANNELS,
-    Lift,
-    correct,
-    exposure,
-    kaiming,
-    network_input,
-    thumbnail,
-)
-from enhancers.weights import read_spec  # noqa: E402
+from enhancers.ladder import Ladder, LadderConfig, enlarge  # noqa: E402
+from enhancers.layers import exposure, kaiming  # noqa: E402
+from enhancers.weights import load_network, read_spec  # noqa: E402
 
 SIGMA_MIN, SIGMA_MAX = 0.01, 3.0
 """Noise-to-signal ratio of the first and the last but one training step, photos in [-1, 1]."""
@@ -39,7 +33,13 @@ SIGMA_MIN, SIGMA_MAX = 0.01, 3.0
 SIGMA_TRUST = 0.1
 """Ratio at which the noisy state is as good a guess of the clean photo as the degraded one."""
 
-WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+DETAIL_SCALE = 16.0
+"""By how much the UNet's view of small differences is enlarged, to about unit size."""
+
+STEP_SCALE = 0.1
+"""Photos differ from their estimate by about this much: the size of the UNet's output."""
+
+WEIGHTS = ("mean/model.safetensors", "unet/diffusion_pytorch_model.safetensors")
 
 
 class RestorationUNet(UNet2DModel):
@@ -54,13 +54,13 @@ class RestorationUNet(UNet2DModel):
     @register_to_config
     def __init__(
         self,
-        block_out_channels: tuple[int, ...] = (32, 64, 128),
-        layers_per_block: int = 2,
+        block_out_channels: tuple[int, ...] = (32, 48, 96),
+        layers_per_block: int = 1,
         norm_num_groups: int = 8,
     ):
         super().__init__(
-            in_channels=INPUT_CHANNELS + 12,
-            out_channels=HEAD_CHANNELS,
+            in_channels=4 * 13,
+            out_channels=12,
             block_out_channels=block_out_channels,
             layers_per_block=layers_per_block,
             norm_num_groups=norm_num_groups,
@@ -77,9 +77,48 @@ class RestorationUNet(UNet2DModel):
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 kaiming(module, _gain(name))
-        self.lift = Lift()
 
     def predict(
+        self,
+        state: Tensor,
+        timestep: Tensor,
+        alpha_bar: Tensor,
+        estimate: Tensor,
+        degraded: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """Predict the clean photo, (N, 3, H, W) in about [0, 1].
+
+        state: noisy photo x_t, (N, 3, H, W), on the scheduler's scale ([-1, 1] plus noise).
+        timestep, alpha_bar: (N,). estimate: of the posterior mean, (N, 3, H, W) in [0, 1].
+        degraded: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W), 1 where a pixel is unknown.
+        """
+        alpha_bar = alpha_bar.view(-1, 1, 1, 1)
+        # Two views of the clean photo, weighted by their inverse variances; at pure noise the
+        # weight of the state is zero, and the estimate remains.
+        trust = SIGMA_TRUST**2 * alpha_bar / (1 - alpha_bar + SIGMA_TRUST**2 * alpha_bar)
+        view = 0.5 * state / alpha_bar.sqrt().clamp(min=1e-4) + 0.5
+        news = trust.sqrt() * (view - estimate)  # of about the same size at every noise level
+        removed = (degraded - estimate) * (1 - mask)
+        detail = estimate - enlarge(F.avg_pool2d(estimate, 4), 4)
+        small = DETAIL_SCALE * torch.cat([news, removed, detail], 1)
+        x = F.pixel_unshuffle(torch.cat([2 * estimate - 1, small, mask], 1), 2)
+        head = F.pixel_shuffle(self(x, timestep).sample.to(state.dtype), 2)
+        # The less is left to correct, the smaller the correction (cf. c_out, Karras et al. 2022);
+        # otherwise the almost clean states would forbid the network any correction at all.
+        scale = STEP_SCALE * (1 - trust).sqrt()
+        return torch.lerp(estimate, view.clamp(0, 1), trust) + scale * head
+
+
+class RestorationDiffusion(nn.Module):
+    """The ladder and the UNet, as they are trained together."""
+
+    def __init__(self, config: LadderConfig, unet: RestorationUNet):
+        super().__init__()
+        self.mean = Ladder(config)
+        self.unet = unet
+
+    def forward(
         self,
         state: Tensor,
         timestep: Tensor,
@@ -88,25 +127,9 @@ class RestorationUNet(UNet2DModel):
         mask: Tensor,
         exposure: Tensor,
     ) -> Tensor:
-        """Predict the clean photo, (N, 3, H, W) in about [0, 1].
-
-        state: noisy photo x_t, (N, 3, H, W), on the scheduler's scale ([-1, 1] plus noise).
-        timestep, alpha_bar: (N,). degraded in [0, 1], mask, exposure: as in `network_input`.
-        """
-        # Scaled by sqrt(alpha_bar), a state of pure noise is zero and says nothing.
-        alpha_bar = alpha_bar.view(-1, 1, 1, 1)
-        scaled = alpha_bar.sqrt() * state
-        lifted = self.lift(degraded, exposure)
-        x = network_input(degraded, lifted, mask, exposure, scaled)
-        head = self(x, timestep).sample.to(state.dtype)
-        # Two views of the clean photo, weighted by their inverse variances; at pure noise the
-        # weight of the state is zero, and the lifted photo remains.
-        trust = SIGMA_TRUST**2 * alpha_bar / (1 - alpha_bar + SIGMA_TRUST**2 * alpha_bar)
-        view = 0.5 * state / alpha_bar.sqrt().clamp(min=1e-4) + 0.5
-        # The less is left to correct, the smaller the correction (cf. c_out, Karras et al. 2022);
-        # otherwise the almost clean states would forbid the network any correction at all.
-        scale = (1 - trust).sqrt()
-        return correct(torch.lerp(lifted, view.clamp(0, 1), trust), scale * head)
+        """Predict the clean photo; see `RestorationUNet.predict` and `Ladder.encode`."""
+        estimate = self.mean.means(degraded, mask, exposure).float().clamp(0, 1)
+        return self.unet.predict(state, timestep, alpha_bar, estimate, degraded, mask)
 
 
 def _gain(name: str) -> float:
@@ -114,9 +137,7 @@ def _gain(name: str) -> float:
 
     Without norms nothing else keeps the features from growing from layer to layer.
     """
-    if name == "conv_out":
-        return 0.01
-    if name.endswith(("conv2", "time_emb_proj")):
+    if name == "conv_out" or name.endswith(("conv2", "time_emb_proj")):
         return 0.1
     linear = name.endswith("conv_shortcut") or "samplers" in name
     return 0.7 if linear else 1.0
@@ -149,8 +170,9 @@ class DiffusionEnhancer(Enhancer):
     """Restores in a chosen number of DDIM steps, each of them tiled where the photo is large."""
 
     def __init__(self, folder: Path, device: torch.device):
-        self.spec = read_spec(folder, "diffusion", WEIGHTS)
+        self.spec = read_spec(folder, "diffusion", *WEIGHTS)
         self.device = device
+        self.mean = load_network(Ladder, LadderConfig, folder / "mean").to(device)
         unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
         self.unet = unet.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self.scheduler_config = DDIMScheduler.load_config(folder / "scheduler")
@@ -163,9 +185,9 @@ class DiffusionEnhancer(Enhancer):
         on_step: OnStep,
         steps: int,
     ) -> Tensor:
+        estimate = self.estimate(degraded, mask, on_step, steps + 1)
         scheduler = DDIMScheduler.from_config(self.scheduler_config)
         scheduler.set_timesteps(steps)
-        whole = exposure(thumbnail(degraded, mask))
         state = torch.randn(degraded.shape, generator=generator).to(degraded)
         for i, timestep in enumerate(scheduler.timesteps):
             alpha_bar = scheduler.alphas_cumprod[timestep].to(state)
@@ -174,7 +196,7 @@ class DiffusionEnhancer(Enhancer):
             def network(x: Tensor, times=times, alpha_bar=alpha_bar) -> Tensor:
                 with autocast(self.device):
                     restored = self.unet.predict(
-                        x[:, 4:], times, alpha_bar.expand(len(x)), x[:, :3], x[:, 3:4], whole
+                        x[:, 7:], times, alpha_bar.expand(len(x)), x[:, 4:7], x[:, :3], x[:, 3:4]
                     )
                 return restored.float()
 
@@ -182,14 +204,27 @@ class DiffusionEnhancer(Enhancer):
                 network,
                 degraded,
                 mask,
+                estimate,
                 state,
                 multiple=RestorationUNet.multiple,
                 on_step=on_step,
-                part=i,
-                parts=steps,
+                part=i + 1,
+                parts=steps + 1,
             )
             if i + 1 < steps:
                 # In strips: the scheduler holds several copies of what it is given.
                 for now, clean in zip(state.split(256, 2), denoised.split(256, 2), strict=True):
                     now.copy_(scheduler.step(2 * clean - 1, timestep, now).prev_sample)
         return denoised
+
+    def estimate(self, degraded: Tensor, mask: Tensor, on_step: OnStep, parts: int) -> Tensor:
+        """Estimate the posterior mean, (N, 3, H, W) in [0, 1], as the first of `parts` passes."""
+        whole = exposure(degraded, mask)
+
+        def network(x: Tensor) -> Tensor:
+            with autocast(self.device):
+                estimate = self.mean.means(x[:, :3], x[:, 3:], whole)
+            return estimate.float()
+
+        multiple = Ladder.multiple
+        return tiled(network, degraded, mask, multiple=multiple, on_step=on_step, parts=parts)

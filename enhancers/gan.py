@@ -1,4 +1,4 @@
-"""The generative adversarial network: a U-Net generator and a patch discriminator.
+"""The generative adversarial network: a ladder as generator, and a patch discriminator.
 
 The generator first learns to restore faithfully, then against a discriminator that sees the
 degraded photo too and so judges whether a result is real *and* belongs to it. Both sets of
@@ -8,6 +8,7 @@ ESRGAN's network interpolation), and the user chooses how much to invent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,30 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled
-from enhancers.layers import (
-    INPUT_CHANNELS,
-    Head,
-    Lift,
-    Up,
-    blocks,
-    conv1x1,
-    conv3x3,
-    down,
-    exposure,
-    network_input,
-    thumbnail,
-)
+from enhancers.ladder import FACTORS, Ladder, LadderConfig, enlarge
+from enhancers.layers import conv1x1, conv3x3, exposure
 from enhancers.weights import load_network, read_spec
 
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes of the generator at 1/2, 1/4 and 1/8 of the resolution."""
-
-    widths: tuple[int, int, int] = (48, 96, 192)
-    encoder_blocks: tuple[int, int] = (2, 1)
-    middle_blocks: int = 3
-    decoder_blocks: tuple[int, int] = (2, 1)
+DETAIL_SCALE = 8.0
+"""By how much the discriminator enlarges what an average over 4x4 pixels leaves out."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +32,26 @@ class DiscriminatorConfig:
     widths: tuple[int, int, int] = (32, 64, 128)
 
 
-class Generator(nn.Module):
-    """U-Net with residual blocks and additive skips; sides must be divisible by 8."""
-
-    multiple = 8
-
-    def __init__(self, config: GeneratorConfig):
-        super().__init__()
-        self.config = config
-        w2, w4, w8 = config.widths
-        e2, e4 = config.encoder_blocks
-        d2, d4 = config.decoder_blocks
-        self.lift = Lift()
-        self.stem = conv3x3(INPUT_CHANNELS + 4, w2)
-        # Whispered at first: the noise enters a network that has learnt without it.
-        self.stem.weight.data[:, INPUT_CHANNELS:] *= 0.1
-        self.encode2 = blocks(w2, e2)
-        self.encode4 = nn.Sequential(down(w2, w4), blocks(w4, e4))
-        self.middle = nn.Sequential(down(w4, w8), blocks(w8, config.middle_blocks), Up(w8, w4))
-        self.decode4 = nn.Sequential(blocks(w4, d4), Up(w4, w2))
-        self.decode2 = blocks(w2, d2)
-        self.head = Head(w2)
+class Generator(Ladder):
+    """Ladder whose latents are shaken by noise; no prior holds them, the discriminator does."""
 
     def forward(self, degraded: Tensor, mask: Tensor, exposure: Tensor, noise: Tensor) -> Tensor:
-        """Restore; noise (N, 1, H, W), standard normal, chooses one of the plausible results."""
-        lifted = self.lift(degraded, exposure)
-        x = self.stem(network_input(degraded, lifted, mask, exposure, noise))
-        x2 = self.encode2(x)
-        x4 = self.encode4(x2)
-        x = self.decode4(self.middle(x4).add_(x4))
-        return self.head(lifted, self.decode2(x.add_(x2)))
+        """Restore; (N, 3, H, W), about [0, 1].
+
+        noise: (N, 1, H, W), standard normal, chooses one of the plausible results; zero gives
+        the results' centre.
+        """
+        seen = self.encode(degraded, mask, exposure)
+
+        def latent(level: int, features: Tensor | None) -> Tensor:
+            mean, logvar = self.posterior(level, seen, features)
+            # Pixels side by side become channels, so that tiles get the noise of the whole photo;
+            # where these are fewer than the latent has, it is shared, as grain is among colours.
+            folded = F.pixel_unshuffle(noise, FACTORS[level])
+            folded = folded.repeat(1, math.ceil(mean.shape[1] / folded.shape[1]), 1, 1)
+            return mean + (0.5 * logvar).exp() * folded[:, : mean.shape[1]]
+
+        return self.build(latent)
 
 
 class Discriminator(nn.Module):
@@ -90,7 +63,7 @@ class Discriminator(nn.Module):
         w2, w4, w8 = config.widths
         self.layers = nn.ModuleList(
             [
-                conv3x3(4 * 7, w2),
+                conv3x3(4 * 13, w2),
                 conv3x3(w2, w2),
                 conv3x3(w2, w4, stride=2),
                 conv3x3(w4, w4),
@@ -102,17 +75,13 @@ class Discriminator(nn.Module):
 
     def forward(self, photo: Tensor, degraded: Tensor, mask: Tensor) -> Tensor:
         """Logits that `photo` is real, given what it was restored from; (N, 1, H/8, W/8)."""
-        return self.features(photo, degraded, mask)[-1]
-
-    def features(self, photo: Tensor, degraded: Tensor, mask: Tensor) -> list[Tensor]:
-        """Activations of every layer, the logits last."""
-        x = torch.cat([2 * photo - 1, 2 * degraded - 1, mask], 1)
-        x = F.pixel_unshuffle(x, 2)
-        features = []
+        # Detail apart and enlarged: it is what tells real photos from restored ones.
+        pictures = torch.cat([photo, degraded], 1)
+        detail = pictures - enlarge(F.avg_pool2d(pictures, 4), 4)
+        x = F.pixel_unshuffle(torch.cat([2 * pictures - 1, DETAIL_SCALE * detail, mask], 1), 2)
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
-            features.append(x)
-        return [*features, self.logit(x)]
+        return self.logit(x)
 
 
 class GANEnhancer(Enhancer):
@@ -121,8 +90,8 @@ class GANEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "gan")
         self.device = device
-        self.adversarial = load_network(Generator, GeneratorConfig, folder).to(device)
-        self.faithful = load_network(Generator, GeneratorConfig, folder / "faithful").to(device)
+        self.adversarial = load_network(Generator, LadderConfig, folder).to(device)
+        self.faithful = load_network(Generator, LadderConfig, folder / "faithful").to(device)
 
     def _restore(
         self,
@@ -132,7 +101,7 @@ class GANEnhancer(Enhancer):
         on_step: OnStep,
         realism: float,
     ) -> Tensor:
-        whole = exposure(thumbnail(degraded, mask))
+        whole = exposure(degraded, mask)
         noise = torch.randn(mask.shape, generator=generator).to(degraded) * realism
         mixed = self.mixed(realism)
 

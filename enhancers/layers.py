@@ -6,6 +6,8 @@ information that group or layer norms remove, and whole photos then behave like 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,13 +15,16 @@ from torch import Tensor, nn
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0)
 """Of a thumbnail's brightness, which tell how the whole photo is exposed."""
 
+PEAK = 0.999
+"""Quantile of the pixels of each colour that counts as their brightest."""
+
 EXPOSURE = len(QUANTILES) + 3
-"""Numbers that describe an exposure: the quantiles, and the maximum of each colour."""
+"""Numbers that describe an exposure: the quantiles, and the peak of each colour."""
 
-MIN_LIFT = 0.2
-"""Mean gain below which `Lift` leaves a photo alone."""
+MIN_LIFT = 1.25
+"""Gamma below which `Lift` leaves a photo alone."""
 
-INPUT_CHANNELS = 4 * 7 + EXPOSURE
+INPUT_CHANNELS = 4 * 7
 """Channels `network_input` makes of a photo, at half its resolution."""
 
 HEAD_CHANNELS = 4 * 6
@@ -86,23 +91,38 @@ def thumbnail(degraded: Tensor, mask: Tensor) -> Tensor:
     return torch.where(known > 0, total / known.clamp(min=1e-6), 0.5)
 
 
-def exposure(thumbnail: Tensor) -> Tensor:
-    """Describe the exposure of a whole photo by its thumbnail: (N, 3, 64, 64) -> (N, 11).
+def peak(degraded: Tensor, mask: Tensor) -> Tensor:
+    """Brightest value of each colour among the known pixels, (N, 3, 1, 1); a few may exceed it.
+
+    Nearly every well exposed photo has a pixel near white; an underexposed one has none.
+    """
+    stride = math.ceil(math.sqrt(degraded[0, 0].numel() / 2**16))
+    pixels = (degraded * (1 - mask))[..., ::stride, ::stride].flatten(2)
+    return pixels.kthvalue(math.ceil(PEAK * pixels.shape[2]), dim=2)[0][..., None, None]
+
+
+def exposure(degraded: Tensor, mask: Tensor) -> Tensor:
+    """Describe the exposure of a whole photo, (N, 3, H, W) and mask (N, 1, H, W): (N, 11).
 
     A dark crop may be the shadow of a good photo or part of an underexposed one; only the whole
     photo tells which. Taken of the whole photo once, it is the same for all its tiles.
     """
+    return describe(thumbnail(degraded, mask), peak(degraded, mask))
+
+
+def describe(thumbnail: Tensor, peak: Tensor) -> Tensor:
+    """Describe an exposure by `thumbnail` and `peak`: (N, 3, 64, 64), (N, 3, 1, 1) -> (N, 11)."""
     luma = thumbnail.mean(1).flatten(1)
     quantiles = torch.quantile(luma, luma.new_tensor(QUANTILES), dim=1).T
-    return torch.cat([quantiles, thumbnail.amax((2, 3))], 1)
+    return torch.cat([quantiles, peak.flatten(1)], 1)
 
 
 class Lift(nn.Module):
     """Tone curve of a whole photo, read off its exposure: brightens underexposed photos.
 
-    Each colour is moved towards its square root by one gain per photo. It is fitted first, on
-    thumbnails alone (`training.lift`), where one number explains most of what underexposure did;
-    a deep network asked to find it beside noise and blur learns it last.
+    It undoes a gamma curve and a loss of exposure, one of each per photo. It is fitted first, on
+    thumbnails alone (`training.lift`), where these two numbers explain most of what underexposure
+    did; a deep network asked to find them beside noise and blur learns them last.
     """
 
     def __init__(self):
@@ -112,7 +132,7 @@ class Lift(nn.Module):
             nn.ReLU(),
             kaiming(nn.Linear(64, 64)),
             nn.ReLU(),
-            kaiming(nn.Linear(64, 3), 0.01),
+            kaiming(nn.Linear(64, 2), 0.01),
         )
 
     def forward(self, photo: Tensor, exposure: Tensor) -> Tensor:
@@ -121,13 +141,23 @@ class Lift(nn.Module):
         A photo of which it is not sure stays as it is: half a correction spoils a good photo of
         a dark thing and hardly helps a dark one.
         """
-        gain = self.gain(exposure)
-        sure = gain.mean(1, keepdim=True) > MIN_LIFT
-        return towards_root(photo, gain * sure).clamp(0, 1)
+        gamma, gain = self.curve(exposure)
+        sure = gamma > MIN_LIFT
+        if not sure.any():
+            return photo
+        return torch.where(sure, undarkened(photo, gamma, gain), photo)
 
-    def gain(self, exposure: Tensor) -> Tensor:
-        """Gain towards the root of each colour, (N, 3, 1, 1), sure or not."""
-        return self.layers(2 * exposure - 1)[..., None, None]
+    def curve(self, exposure: Tensor) -> tuple[Tensor, Tensor]:
+        """Gamma and exposure to undo, each (N, 1, 1, 1), sure or not."""
+        logs = self.layers(2 * exposure - 1)[..., None, None]
+        gamma, gain = logs.clamp(-1.5, 1.5).exp().split(1, 1)
+        return gamma, gain
+
+
+def undarkened(photo: Tensor, gamma: Tensor, gain: Tensor) -> Tensor:
+    """Undo `gain * photo ** gamma`, clamped to [0, 1]."""
+    # Not below half an 8-bit step, where the curve is steep without bound.
+    return (photo.clamp(min=0.5 / 255) / gain).pow(1 / gamma).clamp(0, 1)
 
 
 class Head(nn.Module):
@@ -157,14 +187,9 @@ def towards_root(photo: Tensor, gain: Tensor) -> Tensor:
     return torch.addcmul(photo, gain, photo.clamp(1 / 255, 1).sqrt() - photo)
 
 
-def network_input(
-    degraded: Tensor, lifted: Tensor, mask: Tensor, exposure: Tensor, *more: Tensor
-) -> Tensor:
-    """Stack what a network sees of a photo: itself, itself lifted, the mask, its exposure.
+def network_input(degraded: Tensor, lifted: Tensor, mask: Tensor) -> Tensor:
+    """Stack what a network sees of a photo: itself, itself lifted, and the mask.
 
-    degraded, lifted: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W). exposure: (N, 11).
-    more: further channels, (N, C, H, W). Returns (N, 39 + 4C, H/2, W/2), about [-1, 1].
+    degraded, lifted: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W). Returns (N, 28, H/2, W/2).
     """
-    pixels = F.pixel_unshuffle(torch.cat([2 * degraded - 1, 2 * lifted - 1, mask], 1), 2)
-    planes = (2 * exposure - 1)[..., None, None].expand(-1, -1, *pixels.shape[2:])
-    return torch.cat([pixels, planes, *(F.pixel_unshuffle(x, 2) for x in more)], 1)
+    return F.pixel_unshuffle(torch.cat([2 * degraded - 1, 2 * lifted - 1, mask], 1), 2)

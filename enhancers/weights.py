@@ -68,20 +68,21 @@ def write_training(folder: Path, summary: dict) -> None:
     (folder / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
-def read_spec(folder: Path, name: str, file: str = "model.safetensors") -> Spec:
-    """Describe the enhancer whose weights lie in `folder`."""
-    path = folder / file
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"Expected weights at {path}, but there are none; "
-            f"train them with `python -m enhancers.training {name}`."
-        )
+def read_spec(folder: Path, name: str, *files: str) -> Spec:
+    """Describe the enhancer whose weights lie in `folder`, in `files` or `model.safetensors`."""
+    paths = [folder / file for file in files or ("model.safetensors",)]
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"Expected weights at {path}, but there are none; "
+                f"train them with `python -m enhancers.training {name}`."
+            )
     training = folder / "training.json"
     return Spec(
         name=name,
         title=TITLES[name],
-        parameters=sum(t.numel() for t in load_file(path).values()),
-        sha256=sha256_of(path),
+        parameters=sum(t.numel() for path in paths for t in load_file(path).values()),
+        sha256=sha256_of(*paths),
         training=json.loads(training.read_text()) if training.is_file() else {},
         options=OPTIONS[name],
     )

@@ -8,14 +8,15 @@ import torch.nn.functional as F
 from safetensors import safe_open
 
 from enhancers import NAMES, OPTIONS, load
+from enhancers.degradations import darken
 from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler
-from enhancers.gan import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
-from enhancers.layers import EXPOSURE, Lift, exposure, thumbnail
-from enhancers.vae import VAE, Latents, VAEConfig
+from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
+from enhancers.ladder import Ladder, LadderConfig
+from enhancers.layers import EXPOSURE, MIN_LIFT, Lift, exposure, peak, thumbnail, undarkened
+from enhancers.vae import VAE, Latents
 from enhancers.weights import save_network, save_unet, write_training
 
-SMALL_VAE = VAEConfig(widths=(16, 16, 16), latents=(4, 4, 12))
-SMALL_GENERATOR = GeneratorConfig(widths=(16, 16, 16))
+SMALL = LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))
 
 
 def small_unet() -> RestorationUNet:
@@ -25,17 +26,18 @@ def small_unet() -> RestorationUNet:
 def inputs(n: int = 2, size: int = 32):
     degraded = torch.rand(n, 3, size, size)
     mask = torch.zeros(n, 1, size, size)
-    return degraded, mask, exposure(thumbnail(degraded, mask))
+    return degraded, mask, exposure(degraded, mask)
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Weights of small random networks, one folder per enhancer."""
     torch.manual_seed(0)
-    save_network(VAE(SMALL_VAE), tmp_path / "vae")
+    save_network(VAE(SMALL), tmp_path / "vae")
     for part in (".", "faithful"):
-        save_network(Generator(SMALL_GENERATOR), tmp_path / "gan" / part)
+        save_network(Generator(SMALL), tmp_path / "gan" / part)
     save_network(Discriminator(DiscriminatorConfig()), tmp_path / "gan" / "discriminator")
+    save_network(Ladder(SMALL), tmp_path / "diffusion" / "mean")
     save_unet(small_unet(), make_scheduler(), tmp_path / "diffusion")
     write_training(tmp_path / "vae", {"steps": 3})
     return tmp_path
@@ -60,7 +62,7 @@ def test_kl_is_zero_at_the_prior_and_right_elsewhere():
 
 
 def test_vae_begins_as_the_identity_through_its_latents():
-    vae = VAE(VAEConfig())
+    vae = VAE(LadderConfig())
     with torch.inference_mode():
         degraded, *rest = inputs()
         restored, levels = vae(degraded, *rest)
@@ -69,7 +71,7 @@ def test_vae_begins_as_the_identity_through_its_latents():
 
 
 def test_vae_has_no_path_but_its_latents():
-    vae = VAE(SMALL_VAE)
+    vae = VAE(SMALL)
     with torch.inference_mode():
         _, levels = vae(*inputs())
         given = [level.sample for level in levels]
@@ -80,7 +82,7 @@ def test_vae_has_no_path_but_its_latents():
 
 def test_vae_reparameterises():
     """Samples are mean + standard deviation x noise, and gradients reach both."""
-    vae = VAE(SMALL_VAE)
+    vae = VAE(SMALL)
     noise = [torch.full(shape, 2.0) for shape in vae.latent_shapes(2, 32, 32)]
     _, levels = vae(*inputs(), noise)
     for level in levels:
@@ -90,7 +92,7 @@ def test_vae_reparameterises():
 
 
 def test_vae_samples_from_its_priors_alone():
-    vae = VAE(SMALL_VAE)
+    vae = VAE(SMALL)
     noise = [torch.randn(shape) for shape in vae.latent_shapes(1, 64, 64)]
     with torch.inference_mode():
         drawn, levels = vae.decode(noise=noise)
@@ -102,12 +104,22 @@ def test_vae_samples_from_its_priors_alone():
 
 
 def test_generator_uses_its_noise():
-    generator = Generator(SMALL_GENERATOR)
+    generator = Generator(SMALL)
     given = inputs()
     with torch.inference_mode():
-        first = generator(*given, torch.randn(2, 1, 32, 32))
-        second = generator(*given, torch.randn(2, 1, 32, 32))
-    assert float((first - second).abs().mean()) > 1e-6
+        first, second = (generator(*given, torch.randn(2, 32, 32)) for _ in "12")
+    assert float((first - second).abs().mean()) > 1e-4
+
+
+def test_generator_without_noise_decodes_its_means_as_the_vae_does():
+    vae, generator = VAE(SMALL), Generator(SMALL)
+    own = generator.state_dict().keys()
+    generator.load_state_dict({k: v for k, v in vae.state_dict().items() if k in own})
+    given = inputs()
+    with torch.inference_mode():
+        quiet = generator(*given, torch.zeros(2, 32, 32))
+        assert torch.allclose(quiet, vae(*given)[0], atol=1e-6)
+        assert torch.allclose(quiet, vae.means(*given), atol=1e-6)
 
 
 def test_discriminator_judges_patches_given_the_degraded_photo():
@@ -176,7 +188,7 @@ def test_sampler_draws_from_a_gaussian_with_its_analytic_denoiser():
 
 def test_first_step_ignores_the_noise_and_later_steps_do_not():
     unet = small_unet().eval()
-    degraded, mask, whole = inputs()
+    degraded, mask, _ = inputs()
     alpha_bar = make_scheduler().alphas_cumprod
     with torch.inference_mode():
         for step, ignores in ((999, True), (300, False)):
@@ -185,16 +197,35 @@ def test_first_step_ignores_the_noise_and_later_steps_do_not():
                     torch.randn(2, 3, 32, 32),
                     torch.tensor([step, step]),
                     alpha_bar[[step, step]],
+                    torch.full_like(degraded, 0.5),
                     degraded,
                     mask,
-                    whole,
                 )
                 for _ in range(2)
             ]
             assert torch.allclose(*results, atol=1e-5) == ignores
 
 
-def test_one_step_is_the_networks_prediction(folders):
+def test_what_noise_says_has_the_same_size_at_every_level():
+    """The UNet sees what a state adds to the estimate; neither lost nor drowned at any step."""
+    seen = []
+    unet = small_unet().eval()
+    unet.conv_in.register_forward_pre_hook(lambda module, given: seen.append(given[0][:, 12:24]))
+    scheduler = make_scheduler()
+    estimate, mask = torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 1, 64, 64)
+    for step in (10, 300, 600, 998):
+        state = scheduler.add_noise(
+            torch.zeros(1, 3, 64, 64), torch.randn(1, 3, 64, 64), torch.tensor([step])
+        )
+        alpha_bar = scheduler.alphas_cumprod[[step]]
+        unet.predict(state, torch.tensor([step]), alpha_bar, estimate, estimate, mask)
+    sizes = [float(x.std()) for x in seen]
+    assert sizes == sorted(sizes)  # an almost clean state says almost nothing of itself
+    assert sizes[0] > 0.05
+    assert sizes[-1] < 1.5
+
+
+def test_one_step_refines_the_posterior_mean(folders):
     diffusion = load("diffusion", folder=folders / "diffusion")
     degraded, mask, whole = inputs(1)
     previews = []
@@ -202,11 +233,13 @@ def test_one_step_is_the_networks_prediction(folders):
         degraded, steps=1, on_step=lambda i, n, preview: previews.append((i, n, preview))
     )
     with torch.inference_mode():
+        mean = diffusion.mean.means(degraded, mask, whole).clamp(0, 1)
         expected = diffusion.unet.predict(
-            torch.zeros_like(degraded), torch.tensor([999]), torch.zeros(1), degraded, mask, whole
+            torch.zeros_like(degraded), torch.tensor([999]), torch.zeros(1), mean, degraded, mask
         )
     assert torch.allclose(restored, expected.clamp(0, 1), atol=1e-5)
-    assert [(i, n) for i, n, _ in previews] == [(1, 1)]
+    assert [(i, n) for i, n, _ in previews] == [(1, 2), (2, 2)]
+    assert torch.allclose(previews[0][2], mean, atol=1e-6)
 
 
 def test_more_steps_depend_on_the_seed(folders):
@@ -219,7 +252,7 @@ def test_more_steps_depend_on_the_seed(folders):
         )
         for seed in (1, 1, 2)
     ]
-    assert steps[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps[:5] == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
 
@@ -271,7 +304,7 @@ def test_large_photos_report_every_tile_and_stop_between_tiles(folders, name, mo
     options = {"steps": 2} if name == "diffusion" else {}
     seen = []
     enhancer.restore(photo, on_step=lambda i, n, p: seen.append((i, n, p is None)), **options)
-    n = 4 if name == "diffusion" else 2
+    n = 6 if name == "diffusion" else 2
     assert seen == [(i, n, i % 2 == 1) for i in range(1, n + 1)]
 
     def stop(i, n, preview):
@@ -308,22 +341,50 @@ def test_thumbnail_leaves_out_what_is_masked():
     small = thumbnail(photo, mask)
     assert torch.allclose(small[..., 25:], torch.tensor(0.8))
     assert torch.allclose(small[..., :24], torch.tensor(0.5))
-    assert exposure(small).shape == (1, EXPOSURE)
+    assert exposure(photo, mask).shape == (1, EXPOSURE)
+    assert torch.equal(exposure(photo, mask)[:, -3:], torch.full((1, 3), 0.8))
 
 
-def test_lift_leaves_alone_what_it_is_not_sure_of():
-    lift, photo = Lift(), torch.full((1, 3, 4, 4), 0.25)
+def test_peak_is_the_brightest_but_for_a_few_stray_pixels():
+    photo, mask = torch.full((1, 3, 100, 100), 0.3), torch.zeros(1, 1, 100, 100)
+    photo[0, 0, 0, :5] = 1  # 5 of 10,000
+    photo[0, 1, 0, :20] = 1
+    assert peak(photo, mask).flatten().tolist() == pytest.approx([0.3, 1, 0.3])
+    mask[..., 0, :20] = 1
+    assert peak(photo, mask).flatten().tolist() == pytest.approx([0.3, 0.3, 0.3])
+    large = F.interpolate(photo, (1500, 1500))
+    assert peak(large, torch.zeros_like(large[:, :1])).flatten().tolist() == pytest.approx(
+        [0.3, 1, 0.3]
+    )
+
+
+def set_curve(lift: Lift, gamma: float, gain: float) -> None:
+    """Make a lift predict this curve, whatever it sees."""
     with torch.no_grad():
         for parameter in lift.layers[4].parameters():
             parameter.zero_()
-        for gain, expected in ((0.1, 0.25), (0.9, 0.25 + 0.9 * (0.5 - 0.25))):
-            lift.layers[4].bias.fill_(gain)
-            assert lift(photo, torch.rand(1, EXPOSURE)).mean() == pytest.approx(expected)
+        lift.layers[4].bias.copy_(torch.tensor([gamma, gain]).log())
 
 
-def test_lift_begins_near_the_identity_and_keeps_black_and_white():
-    ends = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 1, 2)
+def test_lift_undoes_underexposure():
+    photo = torch.rand(2, 3, 8, 8) * 0.9 + 0.1
     lift = Lift()
+    set_curve(lift, 2.2, 0.6)
+    dark = darken(photo, torch.tensor(2.2), torch.tensor(0.6))
+    assert torch.allclose(lift(dark, torch.rand(2, EXPOSURE)), photo, atol=1e-4)
+    black = torch.zeros(1, 3, 2, 2)
+    assert float(undarkened(black, torch.tensor(2.2), torch.tensor(0.6)).max()) < 0.1
+
+
+def test_lift_leaves_alone_what_it_is_not_sure_of():
+    lift, photo = Lift(), torch.rand(1, 3, 4, 4)
+    set_curve(lift, MIN_LIFT - 0.01, 0.5)
+    assert torch.equal(lift(photo, torch.rand(1, EXPOSURE)), photo)
+    set_curve(lift, MIN_LIFT + 0.01, 0.5)
+    assert not torch.equal(lift(photo, torch.rand(1, EXPOSURE)), photo)
+
+
+def test_untrained_lift_is_the_identity():
+    photo = torch.rand(1, 3, 4, 4)
     with torch.inference_mode():
-        lifted = lift(ends, torch.rand(1, EXPOSURE))
-    assert torch.allclose(lifted, ends, atol=0.01)
+        assert torch.equal(Lift()(photo, torch.rand(1, EXPOSURE)), photo)

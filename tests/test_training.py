@@ -12,17 +12,19 @@ import torch
 from PIL import Image
 
 from enhancers import load
+from enhancers.degradations import degrade
 from enhancers.diffusion import RestorationUNet
-from enhancers.gan import DiscriminatorConfig, GeneratorConfig
+from enhancers.gan import DiscriminatorConfig
+from enhancers.ladder import LadderConfig
+from enhancers.layers import exposure
 from enhancers.training.__main__ import main
 from enhancers.training.data import SHARES, Mixture, read_photos
 from enhancers.training.diffusion import DiffusionRecipe
 from enhancers.training.gan import GANRecipe
 from enhancers.training.lift import fit_lift
 from enhancers.training.loop import Loop, Settings, mean_psnr, update_average
-from enhancers.training.losses import FLOOR, annealed_floor, log_mse
+from enhancers.training.losses import FLOOR, annealed_floor, error_of_mean, log_mse, variance
 from enhancers.training.vae import VAERecipe
-from enhancers.vae import VAEConfig
 
 CPU = torch.device("cpu")
 
@@ -40,12 +42,13 @@ def photos(tmp_path_factory) -> Path:
 def small(model: str):
     """Recipe of a network small enough for a test."""
     torch.manual_seed(0)
+    ladder = LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))
     if model == "vae":
-        recipe = VAERecipe(VAEConfig(widths=(16, 16, 16), latents=(4, 4, 12)))
+        recipe = VAERecipe(ladder)
     elif model == "gan":
-        recipe = GANRecipe(GeneratorConfig((16, 16, 16)), DiscriminatorConfig((8, 8, 8)))
+        recipe = GANRecipe(ladder, DiscriminatorConfig((8, 8, 8)))
     else:
-        recipe = DiffusionRecipe(RestorationUNet((8, 16, 16), layers_per_block=1))
+        recipe = DiffusionRecipe(ladder, RestorationUNet((8, 16, 16)))
     recipe.batch_size, recipe.crop, recipe.late_crop = 4, 32, 48
     recipe.warmup = 1
     return recipe
@@ -113,6 +116,18 @@ def test_losses_by_hand():
     assert [annealed_floor(p) for p in (0, 0.5, 1)] == pytest.approx([1e-3, FLOOR, FLOOR])
 
 
+def test_error_of_the_mean_is_blind_to_the_spread_of_samples():
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(1, 3, 200, 200, generator=generator)
+    for spread in (0.0, 0.3):
+        samples = (
+            clean + 0.1 + spread * torch.randn(clean.shape, generator=generator) for _ in "12"
+        )
+        first, second = samples
+        assert float(error_of_mean(first, second, clean)) == pytest.approx(0.01, rel=0.05)
+        assert float(variance(first, second)) == pytest.approx(spread**2, rel=0.02, abs=1e-9)
+
+
 def test_mean_psnr_is_per_photo():
     clean = torch.zeros(2, 3, 4, 4)
     restored = torch.cat([torch.full((1, 3, 4, 4), v / 255) for v in (51, 255)])
@@ -153,6 +168,22 @@ def test_resumed_run_equals_uninterrupted_run(photos, tmp_path, model):
         whole.average.state_dict().items(), resumed.average.state_dict().values(), strict=True
     ):
         assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_may_begin_as_a_trained_vae(photos, tmp_path, model):
+    Loop(small("vae"), settings("vae", photos, tmp_path / "vae", 2)).run()
+    vae = load("vae", folder=tmp_path / "vae" / "export").network.state_dict()
+    given = settings(model, photos, tmp_path / "run", 2, start=tmp_path / "vae" / "export")
+    loop = Loop(small(model), given)
+    for key, value in loop.recipe.ladder.state_dict().items():
+        assert torch.equal(value, vae[key]), key
+    assert loop.recipe.rate(0, 0.0) == pytest.approx(5e-4)
+    loop.run()
+    resumed = Loop(small(model), given)
+    assert resumed.recipe.learning_rate == 5e-4
+    moved = resumed.recipe.ladder.embed[0].weight
+    assert not torch.equal(moved, vae["embed.0.weight"])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -228,9 +259,16 @@ def test_tone_curve_learns_to_lift_dark_photos(photos):
     lift = small("vae").network.lift
     mixture = Mixture(read_photos(photos, CPU)[0], 0)
     torch.manual_seed(0)
-    errors = [fit_lift(lift.requires_grad_(True), mixture, steps) for steps in (1, 400)]
-    assert errors[1] < errors[0] / 2
+    fit_lift(lift.requires_grad_(True), mixture, 300)
     assert not any(p.requires_grad for p in lift.parameters())
+    generator = torch.Generator().manual_seed(0)
+    for photo in mixture.photos:
+        clean = photo[None].float() / 255
+        mask = torch.zeros_like(clean[:, :1])
+        assert torch.equal(lift(clean, exposure(clean, mask)), clean)
+        dark, _ = degrade(clean, "dark", 2.2, generator=generator)
+        before, after = ((x - clean).abs().mean() for x in (dark, lift(dark, exposure(dark, mask))))
+        assert after < before / 2
 
 
 # --- Command line

@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, help="wall-clock length of the run")
     length.add_argument("--steps", type=int, help="length of the run in batches")
+    parser.add_argument(
+        "--start", type=Path, metavar="DIR", help="trained VAE to begin as, like assets/weights/vae"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="processor threads to use")

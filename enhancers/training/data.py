@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from enhancers import degradations as deg
 from enhancers.images import ImageError, list_images, load, quantise
-from enhancers.layers import exposure
+from enhancers.layers import describe, peak
 
 LARGE = 900
 """Photos longer than this many pixels also enter at half size, where they are sharper."""
@@ -78,6 +78,7 @@ class Mixture:
         self.thumbnails = torch.cat(
             [F.adaptive_avg_pool2d(photo[None].float() / 255, 128) for photo in photos]
         )
+        self.peaks = torch.cat([_peak(photo) for photo in photos])
         self.device = photos[0].device
         self.random = np.random.default_rng(seed)
         self.generator = Generator(self.device).manual_seed(seed)
@@ -95,9 +96,9 @@ class Mixture:
     def batch(self, n: int, size: int) -> Batch:
         """Draw n crops of size x size pixels, each with a damage of its own."""
         chosen = self.random.integers(len(self.photos), size=n)
-        thumbnails = self.thumbnails[torch.from_numpy(chosen).to(self.device)]
-        thumbnails = F.avg_pool2d(thumbnails, 2)
-        clean, thumbnails = self._edited(self._crops(chosen, size), thumbnails)
+        indices = torch.from_numpy(chosen).to(self.device)
+        whole = F.avg_pool2d(self.thumbnails[indices], 2), self.peaks[indices]
+        clean, thumbnails, peaks = self._edited(self._crops(chosen, size), *whole)
         clean = quantise(clean)
         degraded, mask = clean.clone(), clean.new_zeros(n, 1, size, size)
         kinds = self.random.choice(len(SHARES), n, p=list(SHARES.values()))
@@ -106,13 +107,14 @@ class Mixture:
             if kind == "clean" or not len(chosen):
                 continue
             if kind == "dark":
-                result, thumbnails[chosen] = self._dark(clean[chosen], thumbnails[chosen])
+                whole = thumbnails[chosen], peaks[chosen]
+                result, thumbnails[chosen], peaks[chosen] = self._dark(clean[chosen], *whole)
             elif kind == "scratches":
                 result, mask[chosen] = self._scratches(clean[chosen])
             else:
                 result = getattr(self, f"_{kind}")(clean[chosen])
             degraded[chosen] = quantise(result)
-        return Batch(clean, degraded, mask, exposure(thumbnails))
+        return Batch(clean, degraded, mask, describe(thumbnails, peaks))
 
     def _crops(self, chosen: np.ndarray, size: int) -> Tensor:
         crops = []
@@ -131,11 +133,11 @@ class Mixture:
             crops.append(crop.flip(axes) if axes else crop)
         return torch.stack(crops).float().div_(255)
 
-    def _edited(self, clean: Tensor, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
+    def _edited(self, clean: Tensor, *whole: Tensor) -> tuple[Tensor, ...]:
         """Mildly change brightness, contrast, colour and sharpness of a third of the crops.
 
         The target is edited too: the networks must keep such differences, not correct them.
-        Returns the edited crops and the thumbnails of the photos edited alike.
+        Returns the edited crops, and what stands for the whole photos (N, 3, h, w) edited alike.
         """
         n = len(clean)
         chosen = self._where(n, 1 / 3)
@@ -154,7 +156,7 @@ class Mixture:
         x = edit(clean)
         soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
         x = torch.lerp(soft, x, 2 * sharpness - 1)
-        return x.clamp(0, 1), edit(thumbnails).clamp(0, 1)
+        return x.clamp(0, 1), *(edit(part).clamp(0, 1) for part in whole)
 
     def _noise(self, x: Tensor) -> Tensor:
         return deg.add_noise(x, self._uniform(len(x), 0, 55), self.generator)
@@ -176,30 +178,38 @@ class Mixture:
     def _jpeg(self, x: Tensor) -> Tensor:
         return self._shifted(lambda y: deg.jpeg(y, self._uniform(len(x), 8, 95)), x, 0.3)
 
-    def _dark(self, x: Tensor, thumbnails: Tensor) -> tuple[Tensor, Tensor]:
-        n = len(x)
-        curve = self._uniform(n, 1, 2.9), self._uniform(n, 0.35, 1)
-        dark = deg.darken(x, *curve)
-        noisy = deg.add_noise(dark, self._uniform(n, 0, 10), self.generator)
-        return noisy, deg.darken(thumbnails, *curve)
+    def _dark(self, x: Tensor, *whole: Tensor) -> tuple[Tensor, ...]:
+        curve = self._curve(len(x))
+        sigma = self._uniform(len(x), 0, 10)
+        noisy = deg.add_noise(deg.darken(x, *curve), sigma, self.generator)
+        thumbnails, peaks = (deg.darken(part, *curve) for part in whole)
+        return noisy, thumbnails, _noisy_peak(peaks, sigma)
 
-    def exposures(self, n: int, dark_share: float) -> tuple[Tensor, Tensor]:
-        """Draw thumbnails of n photos, underexposed at random or not, and of their clean ones.
+    def _curve(self, n: int) -> tuple[Tensor, Tensor]:
+        """Gamma and exposure of n underexposed photos, about as `degradations.dark` pairs them."""
+        depth = self._uniform(n, 0, 1.6)
+        exposure = (1 - 0.4 * depth) * self._uniform(n, 0.85, 1.1)
+        return 1 + 1.2 * depth, exposure.clamp(max=1)
 
-        A random window of a photo stands for a photo: many show nothing but shadow, as good
-        photos of dark things do, and teach not to brighten those.
+    def exposures(self, n: int, dark_share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw photos, underexposed at random or not: (thumbnails, peaks, clean thumbnails).
+
+        Random windows of photos stand for photos.
         """
         windows = []
-        for index in self.random.integers(len(self.photos), size=n):
-            side = int(self.random.integers(40, 129))
+        chosen = self.random.integers(len(self.photos), size=n)
+        for index in chosen:
+            side = int(self.random.integers(80, 129))
             top, left = self.random.integers(128 - side + 1, size=2)
             window = self.thumbnails[index : index + 1, :, top : top + side, left : left + side]
             windows.append(F.interpolate(window, 64, mode="bilinear", antialias=True))
-        clean = torch.cat(windows) * self._uniform(n, 0.7, 1.2).view(-1, 1, 1, 1)
-        clean = clean.clamp(0, 1)
-        dark = deg.darken(clean, self._uniform(n, 1, 2.9), self._uniform(n, 0.35, 1))
-        underexposed = self._where(n, dark_share).view(-1, 1, 1, 1)
-        return torch.where(underexposed, dark, clean), clean
+        scale = self._uniform(n, 0.85, 1.15).view(-1, 1, 1, 1)
+        peaks = self.peaks[torch.from_numpy(chosen).to(self.device)]
+        clean, peaks = ((x * scale).clamp(0, 1) for x in (torch.cat(windows), peaks))
+        curve = self._curve(n)
+        dark = self._where(n, dark_share).view(-1, 1, 1, 1)
+        seen, peaks = (torch.where(dark, deg.darken(x, *curve), x) for x in (clean, peaks))
+        return seen, _noisy_peak(peaks, self._uniform(n, 0, 10)), clean
 
     def _mixed(self, x: Tensor) -> Tensor:
         n = len(x)
@@ -254,3 +264,14 @@ class Mixture:
 
     def _where(self, n: int, share: float) -> Tensor:
         return self._uniform(n, 0, 1) < share
+
+
+def _peak(photo: Tensor) -> Tensor:
+    """`layers.peak` of a photo in 8 bits, (3, H, W): (1, 3, 1, 1)."""
+    pixels = photo[None].float() / 255
+    return peak(pixels, torch.zeros_like(pixels[:, :1]))
+
+
+def _noisy_peak(peaks: Tensor, sigma: Tensor) -> Tensor:
+    """Peaks (N, 3, 1, 1) once noise of sigma (N,), in 8-bit units, lies over the photo."""
+    return (peaks + 2.5 * sigma.view(-1, 1, 1, 1) / 255).clamp(0, 1)

@@ -8,25 +8,31 @@ import torch
 from torch import Tensor, nn
 
 from enhancers.base import autocast
-from enhancers.diffusion import RestorationUNet, make_scheduler
+from enhancers.diffusion import RestorationDiffusion, RestorationUNet, make_scheduler
+from enhancers.ladder import Ladder, LadderConfig
 from enhancers.training.data import Batch
-from enhancers.training.losses import annealed_floor, log_mse
+from enhancers.training.losses import log_mse
 from enhancers.training.recipe import Recipe, Trainer, adam
-from enhancers.weights import save_unet
+from enhancers.weights import save_network, save_unet
 
 
 class DiffusionRecipe(Recipe):
     """Regression of the clean photo: first from pure noise alone, then at other steps too."""
 
-    mean_share = 0.45
+    mean_share = 0.3
     """Share of the run spent on the posterior mean alone."""
-    pure_noise = 0.85
+    pure_noise = 0.75
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
-    def __init__(self, unet: RestorationUNet | None = None):
-        self.network = unet or RestorationUNet()
+    def __init__(self, config: LadderConfig | None = None, unet: RestorationUNet | None = None):
+        self.network = RestorationDiffusion(config or LadderConfig(), unet or RestorationUNet())
         self.optimizer = adam(self.network, self.learning_rate)
         self.scheduler = make_scheduler()
+
+    @property
+    def ladder(self) -> Ladder:
+        """The ladder of the posterior mean."""
+        return self.network.mean
 
     def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
         """Descend the error of one random step per photo."""
@@ -42,7 +48,7 @@ class DiffusionRecipe(Recipe):
                 self.network, state, timestep, batch.degraded, batch.mask, batch.exposure
             )
         denoised = denoised.float()
-        loss = log_mse(denoised, batch.clean, annealed_floor(progress)).mean()
+        loss = log_mse(denoised, batch.clean, self.floor(progress)).mean()
         norm = trainer.update(loss, self.network, self.optimizer)
         error = log_mse(denoised.detach(), batch.clean)
         log = {"loss": loss.detach(), "gradient": norm}
@@ -61,10 +67,13 @@ class DiffusionRecipe(Recipe):
         state = torch.zeros_like(degraded)
         return self._predict(network, state, timestep, degraded, mask, exposure)
 
-    def _predict(self, network: RestorationUNet, state: Tensor, timestep: Tensor, *given: Tensor):
+    def _predict(
+        self, network: RestorationDiffusion, state: Tensor, timestep: Tensor, *given: Tensor
+    ):
         alpha_bar = self.scheduler.alphas_cumprod.to(state)[timestep]
-        return network.predict(state, timestep, alpha_bar, *given)
+        return network(state, timestep, alpha_bar, *given)
 
     def export(self, network: nn.Module, folder: Path) -> None:
-        """Write the network and the scheduler in diffusers' layout."""
-        save_unet(network, self.scheduler, folder)
+        """Write the ladder, and the UNet and the scheduler in diffusers' layout."""
+        save_network(network.mean, folder / "mean")
+        save_unet(network.unet, self.scheduler, folder)

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import autocast
-from enhancers.gan import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
+from enhancers.ladder import LadderConfig
 from enhancers.training.data import Batch
-from enhancers.training.losses import annealed_floor, log_mse
+from enhancers.training.losses import FLOOR, error_of_mean, log_mse, variance
 from enhancers.training.recipe import Recipe, Trainer, adam
 from enhancers.weights import save_network
 
@@ -21,26 +22,27 @@ from enhancers.weights import save_network
 class GANRecipe(Recipe):
     """Two phases: fidelity alone, then non-saturating GAN losses with R1 (Mescheder et al. 2018).
 
-    In the second phase the fidelity is that of the mean of two samples (Ohayon et al. 2021): a
+    In the second phase the fidelity is that of the mean over the noise (Ohayon et al. 2021): a
     penalty on each sample would teach the generator to ignore its noise.
     """
 
-    faithful_share = 0.6
+    faithful_share = 0.5
     """Share of the run before the discriminator enters."""
     adversarial_rate = 2e-4
     discriminator_rate = 1e-3
-    adversarial_weight = 0.05
+    adversarial_weight = 0.1
     """Of the generator's adversarial loss, in nats against half the log of the squared error."""
-    feature_weight = 0.05
+    spread_weight = 0.1
+    """Of the samples' variance beside the squared error of their mean; 0.5 is that of two."""
     penalty_weight = 0.005
     penalty_every = 8
 
     def __init__(
         self,
-        config: GeneratorConfig | None = None,
+        config: LadderConfig | None = None,
         discriminator: DiscriminatorConfig | None = None,
     ):
-        self.network = Generator(config or GeneratorConfig())
+        self.network = Generator(config or LadderConfig())
         self.optimizer = adam(self.network, self.learning_rate)
         self.discriminator = Discriminator(discriminator or DiscriminatorConfig())
         self.discriminator_optimizer = adam(
@@ -73,7 +75,7 @@ class GANRecipe(Recipe):
                 batch.degraded, batch.mask, batch.exposure, torch.zeros_like(batch.mask)
             )
         restored = restored.float()
-        loss = log_mse(restored, batch.clean, annealed_floor(progress)).mean()
+        loss = log_mse(restored, batch.clean, self.floor(progress)).mean()
         norm = trainer.update(loss, self.network, self.optimizer)
         error = log_mse(restored.detach(), batch.clean).mean()
         return {"loss": loss.detach(), "log_mse": error, "gradient": norm}
@@ -92,31 +94,25 @@ class GANRecipe(Recipe):
 
         self.discriminator.requires_grad_(False)
         with autocast(trainer.device):
-            real = self.discriminator.features(clean, degraded, mask)
-            fake = self.discriminator.features(samples, *twice[:2])
-        adversarial = F.softplus(-fake[-1].float()).mean()
-        features = sum(
-            F.l1_loss(f.float(), torch.cat([r, r]).float())
-            for f, r in zip(fake[:-1], real[:-1], strict=True)
-        ) / (len(real) - 1)
-        mean = samples.view(2, *clean.shape).mean(0)
+            judged = self.discriminator(samples, *twice[:2])
+        adversarial = F.softplus(-judged.float()).mean()
+        first, second = samples.chunk(2)
+        spread = variance(first, second)
+        error = error_of_mean(first, second, clean) + self.spread_weight * spread
         ramp = min(1.0, self.adversarial_steps / 300)
         loss = (
-            0.5 * log_mse(mean, clean).mean()
+            0.5 * (error.clamp(min=0) + FLOOR).log().mean()
             + ramp * self.adversarial_weight * adversarial
-            + ramp * self.feature_weight * features
         )
         norm = trainer.update(loss, self.network, self.optimizer)
         self.discriminator.requires_grad_(True)
         self.adversarial_steps += 1
-        first, second = samples.detach().chunk(2)
         return log | {
             "g_loss": loss.detach(),
             "g_adversarial": adversarial.detach(),
-            "g_features": features.detach(),
-            "log_mse": log_mse(first, clean).mean(),
-            "log_mse_of_mean": log_mse(mean.detach(), clean).mean(),
-            "spread": (first - second).square().mean().sqrt() / math.sqrt(2),
+            "log_mse": log_mse(first.detach(), clean).mean(),
+            "log_mse_of_mean": log_mse((0.5 * (first + second)).detach(), clean).mean(),
+            "spread": spread.detach().mean().sqrt(),
             "gradient": norm,
         }
 
@@ -147,10 +143,10 @@ class GANRecipe(Recipe):
         self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
     ) -> Tensor:
         """Restore with fixed noise, or without it in the first phase."""
+
         noise = torch.zeros_like(mask)
         if self.faithful is not None:
-            drawn = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
-            noise = drawn.to(mask)
+            noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0)).to(mask)
         return network(degraded, mask, exposure, noise)
 
     def export(self, network: nn.Module, folder: Path) -> None:

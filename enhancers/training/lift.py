@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from enhancers.layers import Lift, exposure, towards_root
+from enhancers.layers import Lift, describe, undarkened
 from enhancers.training.data import Mixture
 
-DARK_SHARE = 0.12
+DARK_SHARE = 0.25
 """Of the photos drawn. The more there are, the more of the truly dark photos are brightened, and
-the more good photos of dark things are spoilt: those must be rare, as they are in life."""
+the more good photos of dark things are spoilt."""
 
 
 def fit_lift(lift: Lift, mixture: Mixture, steps: int) -> float:
@@ -20,8 +20,8 @@ def fit_lift(lift: Lift, mixture: Mixture, steps: int) -> float:
     optimizer = torch.optim.AdamW(lift.parameters(), 2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        thumbnails, clean = mixture.exposures(32, DARK_SHARE)
-        lifted = towards_root(thumbnails, lift.gain(exposure(thumbnails))).clamp(0, 1)
+        thumbnails, peaks, clean = mixture.exposures(32, DARK_SHARE)
+        lifted = undarkened(thumbnails, *lift.curve(describe(thumbnails, peaks)))
         error = (lifted - clean).abs().mean()
         optimizer.zero_grad()
         error.backward()

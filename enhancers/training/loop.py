@@ -11,7 +11,7 @@ import json
 import platform
 import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -23,11 +23,13 @@ from torch import Generator, Tensor, nn
 from enhancers import degradations as deg
 from enhancers.base import autocast
 from enhancers.images import quantise
-from enhancers.layers import exposure, thumbnail
+from enhancers.ladder import LadderConfig
+from enhancers.layers import exposure
 from enhancers.training.data import SHARES, Mixture, read_photos
 from enhancers.training.lift import fit_lift
 from enhancers.training.recipe import Recipe, Trainer
-from enhancers.weights import write_training
+from enhancers.vae import VAE
+from enhancers.weights import load_network, write_training
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Settings:
     val_size: int = 192
     clip_norm: float = 1.0
     lift_steps: int = 2500
+    start: Path | None = None
+    """Folder of a trained VAE to begin as; None: begin at random."""
 
 
 class Loop(Trainer):
@@ -74,13 +78,15 @@ class Loop(Trainer):
         settings.out.mkdir(parents=True, exist_ok=True)
         self.checkpoint = settings.out / f"state-{rank}.pt"
         resume = self.checkpoint.exists()
-        if not resume:
+        if settings.start is not None:
+            recipe.begin_as(load_network(VAE, LadderConfig, settings.start))
+        elif not resume:
             # Every process fits the same curve, whatever batches it draws later.
             error = fit_lift(
-                recipe.network.lift, Mixture(photos, settings.seed), settings.lift_steps
+                recipe.ladder.lift, Mixture(photos, settings.seed), settings.lift_steps
             )
             self._say(f"tone curve fitted to a mean error of {255 * error:.2f} of 255")
-        recipe.network.lift.requires_grad_(False)
+        recipe.ladder.lift.requires_grad_(False)
         self.average = deepcopy(recipe.network).eval().requires_grad_(False)
         if resume:
             self._load()
@@ -208,15 +214,14 @@ class Loop(Trainer):
         """Everything that decides the run, for `settings.json`."""
         recipe = type(self.recipe)
         numbers = {
-            name: getattr(recipe, name)
+            name: getattr(self.recipe, name)
             for name in dir(recipe)
             if isinstance(getattr(recipe, name), int | float)
         }
-        config = self.recipe.network.config
         return {
             "settings": {name: str(value) for name, value in asdict(self.settings).items()},
             "recipe": numbers,
-            "network": asdict(config) if is_dataclass(config) else dict(config),
+            "ladder": asdict(self.recipe.ladder.config),
             "shares": SHARES,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -289,7 +294,7 @@ def validation_set(
                 degraded, mask = deg.degrade(clean, name, severity, generator=generator)
             grey = torch.lerp(degraded, torch.full_like(degraded, 0.5), mask)
             crops = [_centre(x, settings.val_size) for x in (clean, grey, mask)]
-            parts.append([*crops, exposure(thumbnail(degraded, mask))])
+            parts.append([*crops, exposure(degraded, mask)])
         pairs[name] = tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
     return pairs
 

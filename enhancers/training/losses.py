@@ -24,3 +24,17 @@ def annealed_floor(progress: float) -> float:
     With a low floor, photos that need nothing pull hardest and hold the network at the identity.
     """
     return 1e-3 * (FLOOR / 1e-3) ** min(1.0, 2 * progress)
+
+
+def error_of_mean(first: Tensor, second: Tensor, clean: Tensor) -> Tensor:
+    """Squared error of the mean of all samples, (N,), estimated by two of them; may be negative.
+
+    The product of two independent samples' errors: unlike the squared error of their average, it
+    does not grow with their variance, so it neither rewards nor punishes them for differing.
+    """
+    return ((first - clean) * (second - clean)).mean((1, 2, 3))
+
+
+def variance(first: Tensor, second: Tensor) -> Tensor:
+    """Mean variance of samples, (N,), estimated by two of them."""
+    return 0.5 * (first - second).square().mean((1, 2, 3))

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
+from enhancers.ladder import Ladder
 from enhancers.training.data import Batch
+from enhancers.training.losses import annealed_floor
 
 
 class Recipe(ABC):
@@ -23,6 +25,9 @@ class Recipe(ABC):
     warmup = 200
     """Steps over which the learning rate rises at the start."""
     ema_decay = 0.999
+
+    warm = False
+    """Whether the network began as a trained one."""
 
     network: nn.Module
     """What is averaged, validated and saved."""
@@ -41,6 +46,22 @@ class Recipe(ABC):
     @abstractmethod
     def export(self, network: nn.Module, folder: Path) -> None:
         """Write the averaged network as the enhancer loads it."""
+
+    @property
+    def ladder(self) -> Ladder:
+        """The ladder in the network."""
+        return self.network
+
+    def begin_as(self, ladder: Ladder) -> None:
+        """Begin with the weights of a trained ladder, at half the learning rate."""
+        own = self.ladder.state_dict().keys()
+        trained = {key: value for key, value in ladder.state_dict().items() if key in own}
+        self.ladder.load_state_dict(trained)
+        self.warm, self.learning_rate = True, self.learning_rate / 2
+
+    def floor(self, progress: float) -> float:
+        """Floor of the log MSE: annealed, unless the network began as a trained one."""
+        return annealed_floor(1.0 if self.warm else progress)
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate: linear warm-up, then half a cosine down to a hundredth."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from enhancers.base import autocast
+from enhancers.ladder import LadderConfig
 from enhancers.training.data import Batch
-from enhancers.training.losses import annealed_floor, log_mse
+from enhancers.training.losses import log_mse
 from enhancers.training.recipe import Recipe, Trainer, adam
-from enhancers.vae import VAE, VAEConfig
+from enhancers.vae import VAE
 from enhancers.weights import save_network
 
 
@@ -26,8 +27,8 @@ class VAERecipe(Recipe):
     kl_warmup = 0.3
     """Share of the run over which beta rises from 0."""
 
-    def __init__(self, config: VAEConfig | None = None):
-        self.network = VAE(config or VAEConfig())
+    def __init__(self, config: LadderConfig | None = None):
+        self.network = VAE(config or LadderConfig())
         self.optimizer = adam(self.network, self.learning_rate)
 
     def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
@@ -38,9 +39,9 @@ class VAERecipe(Recipe):
             restored, levels = self.network(batch.degraded, batch.mask, batch.exposure, noise)
         restored = restored.float()
         nats = [level.kl().float().sum((1, 2, 3)) for level in levels]  # each (N,)
-        beta = self.beta * min(1.0, progress / self.kl_warmup)
+        beta = self.beta * (1.0 if self.warm else min(1.0, progress / self.kl_warmup))
         values = batch.clean[0].numel()
-        likelihood = 0.5 * log_mse(restored, batch.clean, annealed_floor(progress))
+        likelihood = 0.5 * log_mse(restored, batch.clean, self.floor(progress))
         loss = (likelihood + beta * sum(nats) / values).mean()
         norm = trainer.update(loss, self.network, self.optimizer)
         pixels = batch.clean[0, 0].numel()
@@ -59,7 +60,7 @@ class VAERecipe(Recipe):
         self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
     ) -> Tensor:
         """Decode the posterior means."""
-        return network(degraded, mask, exposure)[0]
+        return network.means(degraded, mask, exposure)
 
     def export(self, network: nn.Module, folder: Path) -> None:
         """Write configuration and weights."""
