@@ -224,8 +224,11 @@ def test_finger_scrolls_the_page_until_there_is_something_to_move(look):
     person = look(390, 844, has_touch=True, is_mobile=True)
     action = "getComputedStyle(document.querySelector('#viewer canvas')).touchAction"
     assert person.page.evaluate(action) == "pan-y"
-    person.do("eight")
-    assert person.page.evaluate(action) == "none"
+    for something in ("loupe", "region", "eight"):
+        person.do(something)
+        assert person.page.evaluate(action) == "none"
+        person.do("fit" if something == "eight" else something)
+        assert person.page.evaluate(action) == "pan-y"
 
 
 def test_numbers_flip_pictures_in_place(look):

@@ -265,7 +265,8 @@ class Viewer {
     });
     const percent = (100 * scale) / this.unit;
     this.find(".zoom").textContent = `${percent < 10 ? percent.toFixed(1) : Math.round(percent)}%`;
-    this.stage.dataset.zoomed = scale > this.fit * 1.001;
+    // Where a finger has nothing to do here, it scrolls the page.
+    this.stage.dataset.touch = this.loupe || this.tool === "region" || scale > this.fit * 1.001;
     this.legend();
     this.draw();
   }
