@@ -3,19 +3,24 @@
 python -m eval --data samples --degradations noise:25,jpeg:10 --methods all --out results.csv
 
 Every table and chart of the project is made from such a file. Rows are written as they are
-measured, and a second run with the same --out measures only what is missing.
+measured, always in the same order, and a second run with the same --out measures only what is
+missing. `--workers N` uses N processes of one thread each, and under `accelerate launch -m eval`
+the photos are split among its processes, on one machine or several; one process writes the file.
+
+A photo is always damaged in the same way. `--seeds N` restores it N times, with seeds 0 to N - 1,
+by methods that may draw random numbers (the networks), and can then tell how much the results
+differ: rows of `psnr_of_mean` and `deviation` stand for all seeds up to and including theirs.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,15 +29,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 import enhancers
-from enhancers import degradations, images
-from eval import metrics
+from enhancers import classical, degradations, images
+from eval import metrics, parallel, protocols
 from eval.datasets import SAMPLES, Dataset, Entry, open_dataset
+from eval.downloads import SOURCES
+from eval.memory import MemoryWatch
+from eval.published import beside, format_published
 from eval.results import (
     SECONDS,
     Results,
     Run,
     Stamp,
     format_summary,
+    options_of,
     options_text,
     read_results,
     summarise,
@@ -41,16 +50,24 @@ from eval.results import (
 INPUT = "input"
 """The method that does nothing: the degraded photo itself, with which every table begins."""
 
+BASELINES = (INPUT, *classical.NAMES)
+"""Methods without weights and without chance: one seed tells all of them."""
+
+OF_SEEDS = ("psnr_of_mean", "deviation")
+"""Metrics of all the restorations of a photo that differ in the seed alone."""
+
 Restore = Callable[[Tensor, Tensor, int], Tensor]
 """Called as `restore(degraded, mask, seed)`; tensors as in `Enhancer.restore`."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to restore photos: `input`, or an enhancer with the value of each of its options."""
+    """A way to restore photos: one of `BASELINES`, or an enhancer, with all its options."""
 
     name: str
     options: tuple[tuple[str, float], ...] = ()
+    only: tuple[str, ...] = field(default=(), compare=False)
+    """Degradations it is measured on; empty for all."""
 
 
 @dataclass(frozen=True)
@@ -62,32 +79,90 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One restoration to measure."""
+class Work:
+    """What one method has to do with one damaged photo."""
 
-    damage: Damage
-    seed: int
     method: Method
+    names: dict[int, tuple[str, ...]]
+    """Metrics by seed."""
+    of_seeds: tuple[str, ...]
+    """Metrics of all these seeds together."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and one damage: what is measured in one go, in one process."""
+
+    dataset: str
+    entry: Entry
+    damage: Damage
+    works: tuple[Work, ...] = ()
+
+    @property
+    def photo(self) -> str:
+        """Name of the photo with its dataset."""
+        return f"{self.dataset}/{self.entry.name}"
+
+    @property
+    def restorations(self) -> int:
+        """How many there are to do."""
+        return sum(len(work.names) for work in self.works)
+
+    def run(self, method: Method, seed: int) -> Run:
+        """Return the first columns of the rows of one restoration."""
+        return Run(
+            self.dataset,
+            self.entry.name,
+            self.damage.name,
+            f"{self.damage.severity:g}",
+            method.name,
+            options_text(dict(method.options)),
+            str(seed),
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Part of a job that is done, or why none of it can be."""
+
+    photo: str
+    restorations: int
+    rows: tuple[tuple[Run, dict[str, float]], ...] = ()
+    error: str = ""
 
 
 def parse_methods(text: str) -> tuple[Method, ...]:
-    """Read `all` or `input,vae,diffusion:steps=8`; more options: `diffusion:steps=8:eta=0`.
+    """Read `all`, `baselines` or `input,nlm:sigma=25,diffusion:steps=8`.
 
+    `baselines` are the input and the classical methods, each on the degradations it suits, and
+    `all` are these and the enhancers. A method that is named is measured on every degradation.
     Raises ValueError for unknown methods and options, and for values out of range.
     """
-    words: list[str] = []
+    methods: dict[Method, Method] = {}
     for word in _words(text):
-        words += [INPUT, *enhancers.NAMES] if word == "all" else [word]
-    return tuple(dict.fromkeys(map(_method, words)))
+        for method in _group(word) if word in ("all", "baselines") else [_method(word)]:
+            if method not in methods or not method.only:
+                methods[method] = method
+    return tuple(methods.values())
+
+
+def _group(word: str) -> list[Method]:
+    baselines = [_method(INPUT)]
+    for name in classical.NAMES:
+        suits = tuple(d for d in protocols.NAMES if name in classical.suited(protocols.kind(d)))
+        baselines.append(Method(name, _method(name).options, suits))
+    return baselines + [_method(name) for name in enhancers.NAMES if word == "all"]
 
 
 def _method(word: str) -> Method:
     name, *pairs = word.split(":")
-    if name not in (INPUT, *enhancers.NAMES):
-        known = ", ".join(["all", INPUT, *enhancers.NAMES])
-        raise ValueError(f"No method is called {name!r}; there are {known}.")
+    known = (INPUT, *enhancers.NAMES, *classical.NAMES)
+    if name not in known:
+        raise ValueError(
+            f"No method is called {name!r}; there are {', '.join(['all', 'baselines', *known])}."
+        )
     given = dict(_pair(word, pair) for pair in pairs)
-    options = {option.name: option for option in enhancers.OPTIONS.get(name, ())}
+    options = {option.name: option for option in options_of(name)}
     if unknown := sorted(set(given) - set(options)):
         raise ValueError(
             f"{name} has no option {', '.join(unknown)}; it takes {', '.join(options) or 'none'}."
@@ -110,7 +185,16 @@ def parse_damages(text: str) -> tuple[Damage, ...]:
     words: list[str] = []
     for word in _words(text):
         words += degradations.NAMES if word == "standard" else [word]
-    return tuple(dict.fromkeys(Damage(*degradations.parse(word)) for word in words))
+    return tuple(dict.fromkeys(Damage(*protocols.parse(word)) for word in words))
+
+
+def parse_metrics(text: str) -> tuple[str, ...]:
+    """Read `psnr,ssim`, `standard` or `all`; seconds are measured in any case, and come last."""
+    names: list[str] = []
+    for word in _words(text):
+        groups = {"standard": metrics.STANDARD, "all": metrics.METRICS}
+        names += groups.get(word) or [metrics.find(word).name]
+    return (*dict.fromkeys(name for name in names if name != SECONDS), SECONDS)
 
 
 def _words(text: str) -> list[str]:
@@ -120,22 +204,12 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def damage_generator(image: str, degradation: str, seed: int) -> torch.Generator:
-    """Return the random numbers for one photo, whatever else is measured and in which order.
-
-    They do not depend on the severity either, so that curves over the severity are smooth.
-    """
-    key = f"{image}|{degradation}|{seed}"
-    digest = hashlib.sha256(key.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
-
-
 def load_restorers(
     methods: Iterable[Method], device: str
 ) -> tuple[dict[Method, Restore], dict[str, str]]:
     """Load what the methods need. Returns how to call each, and weights by method name.
 
-    Weights are the first 12 digits of the file's SHA-256, and empty for `input`.
+    Weights are the first 12 digits of the file's SHA-256, and empty for `BASELINES`.
     """
     restorers: dict[Method, Restore] = {}
     weights: dict[str, str] = {}
@@ -145,7 +219,11 @@ def load_restorers(
             weights[INPUT], restorers[method] = "", _unchanged
             continue
         if method.name not in loaded:
-            loaded[method.name] = enhancers.load(method.name, device=device)
+            loaded[method.name] = (
+                classical.load(method.name)
+                if method.name in classical.NAMES
+                else enhancers.load(method.name, device=device)
+            )
         enhancer = loaded[method.name]
         weights[method.name] = enhancer.spec.sha256[:12]
         restorers[method] = partial(_restore, enhancer, dict(method.options))
@@ -159,11 +237,11 @@ def _restore(
     mask: Tensor,
     seed: int,
 ) -> Tensor:
-    return enhancer.restore(degraded, mask, seed=seed, **options)
+    return enhancer.restore(degraded, mask, seed=seed, clipped=False, **options)
 
 
 def _unchanged(degraded: Tensor, mask: Tensor, seed: int) -> Tensor:
-    return degraded
+    return degraded.clamp(0, 1)
 
 
 def warm_up(restorers: Iterable[Restore]) -> None:
@@ -172,82 +250,123 @@ def warm_up(restorers: Iterable[Restore]) -> None:
         restore(torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 1, 64, 64), 0)
 
 
+def plan(
+    datasets: Iterable[Dataset],
+    damages: Sequence[Damage],
+    methods: Sequence[Method],
+    results: Results,
+    *,
+    seeds: int = 1,
+    names: Iterable[str] = metrics.STANDARD,
+) -> list[Job]:
+    """Return what `results` does not hold yet, in the order in which it will stand there.
+
+    Known before anything starts: the progress bar needs the total, and photos that are finished
+    are not even opened.
+    """
+    wanted = tuple(dict.fromkeys((*names, SECONDS)))
+    jobs = []
+    for dataset in datasets:
+        for entry, damage in itertools.product(dataset, damages):
+            job = Job(dataset.name, entry, damage)
+            works = [
+                _missing(job, method, results, range(seeds), wanted)
+                for method in methods
+                if not method.only or damage.name in method.only
+            ]
+            if todo := tuple(work for work in works if work.names):
+                jobs.append(replace(job, works=todo))
+    return jobs
+
+
+def _missing(
+    job: Job, method: Method, results: Results, seeds: range, wanted: Iterable[str]
+) -> Work:
+    """Return what is left to do for a method; no seeds where it is nothing."""
+    if method.name in BASELINES:
+        seeds = range(1)
+    defined = [name for name in wanted if name != "psnr_y_sr" or job.damage.name == "lowres"]
+    of_seeds = [name for name in defined if name in OF_SEEDS and len(seeds) > 1]
+    of_seeds = results.missing(job.run(method, seeds[-1]), of_seeds)
+    each = [name for name in defined if name not in OF_SEEDS]
+    names = {seed: results.missing(job.run(method, seed), each) for seed in seeds}
+    return Work(method, {s: todo for s, todo in names.items() if todo or of_seeds}, of_seeds)
+
+
+def perform(job: Job, restorers: dict[Method, Restore], device: str = "cpu") -> Iterator[Outcome]:
+    """Measure one damaged photo, one restoration after the other."""
+    try:
+        clean = job.entry.load()
+    except images.ImageError as error:
+        yield Outcome(job.photo, job.restorations, error=str(error))
+        return
+    degraded, mask = protocols.damage(clean, job.entry.name, job.damage.name, job.damage.severity)
+    for work in job.works:
+        pictures = []
+        for seed, names in work.names.items():
+            restored, values = _measured(
+                partial(restorers[work.method], degraded, mask, seed), clean, job, names, device
+            )
+            pictures.append(restored)
+            yield Outcome(job.photo, 1, ((job.run(work.method, seed), values),))
+        if work.of_seeds:
+            values = {
+                "psnr_of_mean": metrics.psnr_of_mean(pictures, clean),
+                "deviation": metrics.deviation(pictures),
+            }
+            run = job.run(work.method, max(work.names))
+            yield Outcome(job.photo, 0, ((run, {name: values[name] for name in work.of_seeds}),))
+
+
+def _measured(
+    restore: Callable[[], Tensor], clean: Tensor, job: Job, names: Iterable[str], device: str
+) -> tuple[Tensor, dict[str, float]]:
+    """Return one restoration and its values, by name in the order of `names`."""
+    watch = MemoryWatch(device) if "peak_memory" in names else None
+    start = time.perf_counter()
+    restored = restore()
+    values = {SECONDS: time.perf_counter() - start}
+    if watch:
+        values["peak_memory"] = watch.peak()
+    if "psnr_y_sr" in names:
+        values["psnr_y_sr"] = metrics.psnr_y_sr(restored, clean, job.damage.severity)
+    values |= metrics.measure(restored, clean, [name for name in names if name not in values])
+    return restored, {name: values[name] for name in names}
+
+
 def run(
     datasets: Iterable[Dataset],
-    damages: Iterable[Damage],
+    damages: Sequence[Damage],
     restorers: dict[Method, Restore],
     results: Results,
     *,
     seeds: int = 1,
-    names: Iterable[str] = ("psnr", "ssim", "mse"),
+    names: Iterable[str] = metrics.STANDARD,
 ) -> int:
-    """Measure what `results` does not hold yet, with a progress bar on stderr.
+    """Measure what `results` does not hold yet, here and now, with a progress bar on stderr.
 
-    seeds: every photo is damaged and restored with each seed from 0 to seeds - 1.
     Returns the number of photos that could not be read; each is named on stderr.
     """
-    wanted = (*dict.fromkeys(names), SECONDS)
-    tasks = [Task(*t) for t in itertools.product(damages, range(seeds), restorers)]
+    jobs = plan(datasets, damages, tuple(restorers), results, seeds=seeds, names=names)
+    outcomes = (outcome for job in jobs for outcome in perform(job, restorers))
+    return record(jobs, outcomes, results)
 
-    # Plan first: the progress bar needs the total, and finished photos are not even opened.
-    plan: list[tuple[Dataset, Entry, dict[Task, tuple[str, ...]]]] = []
-    for dataset in datasets:
-        for entry in dataset:
-            missing = {t: results.missing(_row(dataset, entry, t), wanted) for t in tasks}
-            if todo := {task: names for task, names in missing.items() if names}:
-                plan.append((dataset, entry, todo))
 
-    skipped = 0
-    with tqdm(total=sum(len(todo) for *_, todo in plan), unit="restoration") as bar:
-        for dataset, entry, todo in plan:
-            try:
-                clean = entry.load()
-            except images.ImageError as error:
-                skipped += 1
-                bar.total -= len(todo)
-                bar.write(f"Skipped {dataset.name}/{entry.name}: {error}", file=sys.stderr)
+def record(jobs: Sequence[Job], outcomes: Iterable[Outcome], results: Results) -> int:
+    """Write rows as they come, with a progress bar. Returns how many photos were unreadable."""
+    skipped = set()
+    with tqdm(total=sum(job.restorations for job in jobs), unit="restoration") as bar:
+        for outcome in outcomes:
+            if outcome.error:
+                if outcome.photo not in skipped:
+                    bar.write(f"Skipped {outcome.photo}: {outcome.error}", file=sys.stderr)
+                skipped.add(outcome.photo)
+                bar.total -= outcome.restorations
                 continue
-            for task, values in _measured(entry.name, clean, todo, restorers):
-                results.add(_row(dataset, entry, task), values)
-                bar.update()
-    return skipped
-
-
-def _row(dataset: Dataset, entry: Entry, task: Task) -> Run:
-    return Run(
-        dataset.name,
-        entry.name,
-        task.damage.name,
-        f"{task.damage.severity:g}",
-        task.method.name,
-        options_text(dict(task.method.options)),
-        str(task.seed),
-    )
-
-
-def _measured(
-    image: str,
-    clean: Tensor,
-    todo: dict[Task, tuple[str, ...]],
-    restorers: dict[Method, Restore],
-) -> Iterator[tuple[Task, dict[str, float]]]:
-    """Yield the missing measurements of one photo, damaging it once per damage and seed."""
-    for (damage, seed), tasks in itertools.groupby(todo, key=lambda t: (t.damage, t.seed)):
-        degraded, mask = degradations.degrade(
-            clean,
-            damage.name,
-            damage.severity,
-            generator=damage_generator(image, damage.name, seed),
-        )
-        for task in tasks:
-            start = time.perf_counter()
-            restored = restorers[task.method](degraded, mask, seed)
-            seconds = time.perf_counter() - start
-            names = [name for name in todo[task] if name != SECONDS]
-            values = metrics.measure(restored, clean, names)
-            if SECONDS in todo[task]:
-                values[SECONDS] = seconds
-            yield task, values
+            for run, values in outcome.rows:
+                results.add(run, values)
+            bar.update(outcome.restorations)
+    return len(skipped)
 
 
 def commit() -> str:
@@ -266,32 +385,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 1 if a photo could not be read."""
     parser = _parser()
     args = parser.parse_args(argv)
-    torch.set_num_threads(args.threads)
+    threads = args.threads or (1 if args.workers > 1 else torch.get_num_threads())
+    torch.set_num_threads(threads)
+    group = parallel.Group(args.device)
     try:
         # Whatever is wrong with the request shows here, before the long work.
         if args.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("No CUDA device was found; leave --device out.")
-        datasets = _open_all(args.data, args.limit)
+        if args.workers > 1 and (group.size > 1 or args.device == "cuda"):
+            raise ValueError("--workers are processes of the processor; leave it out.")
         damages = parse_damages(args.degradations)
         methods = parse_methods(args.methods)
-        names = [metrics.find(name).name for name in _words(args.metrics)]
-        restorers, weights = load_restorers(methods, args.device)
+        names = parse_metrics(args.metrics)
+        with group.main_first():
+            datasets = _open_all(args.data, args.limit)
+        restorers, weights = load_restorers(methods, group.device)
         now = commit()
         stamps = {
-            name: Stamp(now, sha256, torch.__version__, args.device, str(args.threads))
+            name: Stamp(now, sha256, torch.__version__, args.device, str(threads))
             for name, sha256 in weights.items()
         }
-        results = Results(args.out, stamps)
+        results = Results(args.out, stamps) if group.is_main else None
     except (ValueError, OSError) as error:
         parser.error(str(error))
     try:
-        warm_up(restorers.values())
-        skipped = run(datasets, damages, restorers, results, seeds=args.seeds, names=names)
+        jobs = []
+        if group.is_main:
+            jobs = plan(datasets, damages, methods, results, seeds=args.seeds, names=names)
+        if args.workers > 1:
+            outcomes = parallel.by_workers(jobs, args.workers, methods)
+        else:
+            warm_up(restorers.values())
+            outcomes = group.by_members(jobs, lambda job: perform(job, restorers, group.device))
+        if not group.is_main:
+            for _ in outcomes:
+                pass
+            return 0
+        skipped = record(jobs, outcomes, results)
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on with {args.out}.", file=sys.stderr)
         return 130
-    print(format_summary(summarise(read_results(args.out))))
+    table = summarise(read_results(args.out))
+    print(format_summary(table))
     print(f"\nMeans (95% interval over n photos) of {args.out}; pictures rounded to 8 bit.")
+    if len(others := beside(table)):
+        print(f"\nPublished by others, not measured here:\n{format_published(others)}")
     return 1 if skipped else 0
 
 
@@ -309,23 +447,28 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         nargs="+",
         default=[SAMPLES],
-        metavar="DIR",
-        help=f"folders of clean photos, or '{SAMPLES}': the photos inside scikit-image (default)",
+        metavar="DIR|NAME",
+        help=f"folders of clean photos; '{SAMPLES}' (default): the photos inside scikit-image; "
+        f"{', '.join(SOURCES)}: downloaded once, unless there is a folder of that name",
     )
     parser.add_argument(
         "--degradations",
         default="standard",
-        help="such as noise:25,jpeg:10; 'standard' (default): each at its default severity",
+        help="such as noise:25,jpeg:10; 'standard' (default): each at its default severity; "
+        f"{protocols.NOISE_FLOAT}:25 is the noise of published tables",
     )
     parser.add_argument(
         "--methods",
         default="all",
-        help=f"such as {INPUT},vae,diffusion:steps=8; 'all' (default): {INPUT} and each enhancer",
+        help=f"such as {INPUT},nlm:sigma=25,diffusion:steps=8; 'baselines': {INPUT} and the "
+        f"classical methods ({', '.join(classical.NAMES)}), each where it suits; 'all' (default): "
+        "these and the enhancers",
     )
     parser.add_argument(
         "--metrics",
-        default="psnr,ssim,mse",
-        help=f"of {', '.join(metrics.METRICS)} (default: %(default)s); seconds come in any case",
+        default="standard",
+        help=f"of {', '.join(metrics.METRICS)}; 'all'; 'standard' (default): "
+        f"{', '.join(metrics.STANDARD)}; {SECONDS} come in any case",
     )
     parser.add_argument(
         "--out",
@@ -334,16 +477,22 @@ def _parser() -> argparse.ArgumentParser:
         help="appended to; what it holds is not measured again (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", type=positive, default=1, metavar="N", help="measure with seeds 0 to N-1"
+        "--seeds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="restore each damaged photo with seeds 0 to N-1, by methods that may draw numbers",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="only N photos per dataset")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="processes (default: 1)"
+    )
+    parser.add_argument(
         "--threads",
         type=positive,
-        default=torch.get_num_threads(),
         metavar="N",
-        help="processor threads (default here: %(default)s)",
+        help="processor threads of each process (default: all of one process, 1 of several)",
     )
     return parser
 

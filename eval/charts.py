@@ -145,6 +145,7 @@ def severity_curves(photos: pd.DataFrame, view: View) -> go.Figure:
             f"{name} · {view.dataset} · {counted([m.n for m in means.values()])}",
             f"{direction(view.metric)}; lines: 95% interval of the mean",
         ],
+        entries=rows["label"].nunique(),
     )
     look = styles(photos["method"].unique())
     for name, dash in _dashes(dict.fromkeys(rows["label"])).items():
@@ -196,6 +197,7 @@ def perception_distortion(photos: pd.DataFrame, view: View) -> go.Figure:
             + ("; 1 is right" if METRICS[perception].higher_is_better is None else ""),
             "lines join the settings of one method",
         ],
+        entries=len(names),
     )
     look, options = styles(photos["method"].unique()), _options(photos)
     for method, labels in _settings(photos, names).items():
@@ -249,6 +251,7 @@ def speed_quality(photos: pd.DataFrame, speed: pd.DataFrame, view: View) -> go.F
             f"time: {first['size'].replace('x', '×')} pixels, {first['threads']} threads, "
             f"{first['cpu'].replace('(R)', '')}",
         ],
+        entries=len(seconds),
     )
     look, options = styles(photos["method"].unique()), _options(photos)
     for method, labels in _settings(photos, list(seconds)).items():
@@ -310,8 +313,12 @@ def photo_scatter(photos: pd.DataFrame, view: View, first: str, second: str) -> 
 # Parts
 
 
-def _figure(heading: str, notes: Sequence[str], height: int = 300) -> go.Figure:
-    """Return an empty figure. height: pixels of the plot itself, without heading and notes."""
+def _figure(heading: str, notes: Sequence[str], height: int = 290, entries: int = 0) -> go.Figure:
+    """Return an empty figure.
+
+    height: pixels of the plot itself, without heading, notes and legend. entries: of the legend,
+    which has two columns.
+    """
     lines = [line for note in notes for line in textwrap.wrap(note, LINE)]
     small = "".join(f"<br><span style='font-size:{SMALL}px'>{line}</span>" for line in lines)
     top = 40 + 16 * len(lines)
@@ -330,12 +337,13 @@ def _figure(heading: str, notes: Sequence[str], height: int = 300) -> go.Figure:
             "paper_bgcolor": CLEAR,
             "plot_bgcolor": CLEAR,
             "margin": {"l": 8, "r": 12, "t": top, "b": 8},
-            "height": height + top,
+            "height": height + top + 20 * math.ceil(entries / 2),
             "dragmode": False,  # a finger on the chart scrolls the page
             "hovermode": "closest",
             "hoverlabel": {"align": "left"},
             "legend": {
                 "orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom",
+                "entrywidth": 0.48, "entrywidthmode": "fraction", "font": {"size": 11},
             },
             "xaxis": axis,
             "yaxis": axis,

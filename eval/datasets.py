@@ -1,4 +1,4 @@
-"""Named photos to measure on: a folder of files, or the photos inside scikit-image."""
+"""Named photos to measure on: a folder, the photos inside scikit-image, or a public test set."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import skimage.data
 from torch import Tensor
 
 from enhancers import images
+from eval import downloads
 
 SAMPLES = "samples"
 """The dataset that every installation has. A folder of that name is `./samples`."""
@@ -63,17 +64,21 @@ class Dataset:
 
 
 def open_dataset(spec: str | Path) -> Dataset:
-    """Return the photos in a folder, or `"samples"`.
+    """Return the photos in a folder, `"samples"`, or one of `downloads.SOURCES`.
 
     A folder's dataset is named after it, and each photo after its file; subfolders are not
-    entered. Photos are not opened yet: a damaged one shows when it is loaded. Raises ValueError
-    where there is no such folder, or no photo in it.
+    entered. A folder that is called like a public set is used in its place. Photos are not opened
+    yet: a damaged one shows when it is loaded. Raises ValueError where there is no such folder,
+    or no photo in it, and `downloads.DownloadError` where a public set cannot be had.
     """
     if spec == SAMPLES:
         return Dataset(SAMPLES, tuple(Entry(n, partial(_sample, n)) for n in _SAMPLES))
     folder = Path(spec)
     if not folder.is_dir():
-        raise ValueError(f"'{folder}' is not a folder; give a folder of photos, or '{SAMPLES}'.")
+        if str(spec) not in downloads.SOURCES:
+            known = ", ".join([SAMPLES, *downloads.SOURCES])
+            raise ValueError(f"'{folder}' is not a folder; give a folder of photos, or {known}.")
+        folder = downloads.fetch(str(spec))
     files = images.list_images([folder])
     if not files:
         raise ValueError(f"No photos are in '{folder}'; subfolders must be named each.")

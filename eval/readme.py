@@ -3,61 +3,82 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-import enhancers
-from eval.metrics import METRICS
-from eval.results import read_results, summarise
+from enhancers.degradations import DEGRADATIONS
+from eval.leaderboard import LEADERBOARD, title
+from eval.metrics import METRICS, Metric
+from eval.results import per_photo, read_results
+from eval.statistics import Mean, mean, ranks
 
 ROOT = Path(__file__).parent.parent
-LEADERBOARD = ROOT / "assets" / "leaderboard.csv"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results: written by `python -m eval.readme` -->", "<!-- end of results -->"
-SHOWN = ("psnr", "ssim")
+SHOWN = {"psnr": 2, "ssim": 3}
+"""Metrics and their decimals, as few as make the tables readable."""
+BOLD = (
+    "Means over photos ± half their 95% interval (bootstrap). Bold: no other method is better by a\n"
+    "paired test over the same photos (Wilcoxon, with Holm's correction); several in one column "
+    "are tied."
+)
 
 
 def results_markdown(table: pd.DataFrame) -> str:
-    """Lay out the mean of each shown metric: a table per dataset and metric, a line per method.
+    """Lay out mean and interval of each shown metric: a table per dataset and metric.
 
-    table: as from `read_results`. The best method of each column is bold.
+    table: as from `read_results`. A line per method, a column per damage, at its middle severity
+    where several were measured. Bold are the methods that no other beats in the paired test.
     """
-    summary = summarise(table, resamples=1)
-    parts = []
-    for (dataset, name), block in summary[summary["metric"].isin(SHOWN)].groupby(
-        ["dataset", "metric"], sort=False
-    ):
-        metric = METRICS[name]
-        damage = block["degradation"] + " " + block["severity"].map("{:g}".format)
-        means = block.assign(damage=damage).pivot(index="label", columns="damage", values="mean")
-        means = means.loc[list(dict.fromkeys(block["label"])), list(dict.fromkeys(damage))]
-        best = means.max() if metric.higher_is_better else means.min()
-        digits = 2 if name == "psnr" else 3
-        unit = f" in {metric.unit}" if metric.unit else ""
-        lines = [
-            f"{metric.title}{unit}, mean over photos of `{dataset}`:",
-            "",
-            "| | " + " | ".join(means.columns) + " |",
-            "|---|" + "---:|" * len(means.columns),
-        ]
-        for method, row in means.iterrows():
-            cells = [
-                f"**{value:.{digits}f}**" if value == best[column] else f"{value:.{digits}f}"
-                for column, value in row.items()
-            ]
-            lines.append(f"| {title(method)} | " + " | ".join(cells) + " |")
-        photos = block.assign(damage=damage).groupby("damage")["n"].min()
-        counts = [f"{photos[column]}" for column in means.columns]
-        parts.append("\n".join([*lines, "| *photos* | " + " | ".join(counts) + " |"]))
-    return "\n\n".join(parts)
+    photos = per_photo(table[table["metric"].isin(SHOWN)])
+    photos = photos[_in_the_middle(photos)]
+    damage = photos["degradation"] + " " + photos["severity"].map("{:g}".format)
+    blocks = photos.assign(damage=damage).groupby(["dataset", "metric"], sort=False)
+    tables = [_markdown_table(dataset, METRICS[name], block) for (dataset, name), block in blocks]
+    return "\n\n".join([BOLD, *tables])
 
 
-def title(method: str) -> str:
-    """Return a method's name for people: `diffusion:steps=1` -> `Diffusion, steps=1`."""
-    name, *options = method.split(":")
-    return ", ".join([enhancers.TITLES.get(name, "Degraded input"), *options])
+def _in_the_middle(photos: pd.DataFrame) -> pd.Series:
+    """Tell the rows whose degradation has its default severity, or was never measured with it."""
+    defaults = {name: degradation.default for name, degradation in DEGRADATIONS.items()}
+    middle = photos["severity"] == photos["degradation"].map(defaults)
+    return middle | ~middle.groupby([photos["dataset"], photos["degradation"]]).transform("any")
+
+
+def _markdown_table(dataset: str, metric: Metric, block: pd.DataFrame) -> str:
+    """block: rows of `per_photo` of one dataset and metric, with a column `damage`."""
+    cells: dict[str, dict[str, str]] = {}
+    counts = {}
+    for damage, rows in block.groupby("damage", sort=False):
+        scores = rows.pivot(index="image", columns="label", values="value")
+        places = ranks(scores, metric.higher_is_better)
+        counts[damage] = str(len(scores))
+        for method in scores:
+            text = _cell(mean(scores[method]), SHOWN[metric.name])
+            cells.setdefault(method, {})[damage] = (
+                f"**{text}**" if places[method].best == 1 else text
+            )
+    unit = f" in {metric.unit}" if metric.unit else ""
+    lines = [
+        ["", *counts],
+        ["---", *["---:"] * len(counts)],
+        *(
+            [title(label), *(cells[label].get(damage, "–") for damage in counts)]
+            for label in dict.fromkeys(block["label"])
+        ),
+        ["*photos*", *counts.values()],
+    ]
+    heading = f"{metric.title}{unit}, mean over photos of `{dataset}`:"
+    return "\n".join([heading, "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _cell(result: Mean, digits: int) -> str:
+    text = f"{result.value:.{digits}f}"
+    half = (result.high - result.low) / 2
+    return text if math.isnan(half) else f"{text} ± {half:.{digits}f}"
 
 
 def rewritten(readme: str, table: pd.DataFrame) -> str:

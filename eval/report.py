@@ -35,7 +35,7 @@ def standings_table(rows: Sequence[Standing], view: View) -> str:
     unit = METRICS[view.metric].unit
     heading = escape(METRICS[view.metric].title + (f", {unit}" if unit else ""))
     ranked = any(row.rank for row in rows)
-    columns = ["Method", heading, "95% interval", *(["Rank"] if ranked else []), "Photos"]
+    columns = ["Method", *(["Rank"] if ranked else []), heading, "95% interval", "Photos"]
     body = "".join(_standing(row, digits, ranked) for row in rows)
     where = f"{damage_title(view.degradation, view.severity)}, {view.dataset}"
     note = (
@@ -53,9 +53,9 @@ def _standing(row: Standing, digits: int, ranked: bool) -> str:
     low, high = row.mean.low, row.mean.high
     interval = "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
     cells = [
+        *([_rank(row)] if ranked else []),
         _number(f"{row.mean.value:.{digits}f}", row.mean.value),
         _number(interval, low),
-        *([_rank(row)] if ranked else []),
         _number(str(row.mean.n), row.mean.n),
     ]
     return (

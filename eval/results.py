@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 import enhancers
+from enhancers import classical
 from eval.metrics import METRICS
 from eval.statistics import mean
 
 SECONDS = "seconds"
-"""Metric of every run beside those of `METRICS`: time of one restoration."""
+"""Metric of every restoration, whichever others are asked for."""
 
 COLUMNS = (
     "dataset",
@@ -128,9 +129,14 @@ def read_results(path: str | Path) -> pd.DataFrame:
 
 def label(method: str, options: str) -> str:
     """Return a method as one types it, `diffusion:steps=8`, without options at their default."""
-    default = options_text({o.name: o.default for o in enhancers.OPTIONS.get(method, ())})
+    default = options_text({o.name: o.default for o in options_of(method)})
     changed = [option for option in options.split() if option not in default.split()]
     return ":".join([method, *changed])
+
+
+def options_of(method: str) -> tuple[enhancers.Option, ...]:
+    """Return the options of a method by its name; none for the input."""
+    return enhancers.OPTIONS.get(method) or classical.OPTIONS.get(method, ())
 
 
 def options_text(options: dict[str, float]) -> str:
@@ -191,7 +197,7 @@ def _heading(name: str) -> str:
 
 def _cell(row, n: int) -> str:
     """Return mean and interval, and how many photos they come from where that is not all n."""
-    digits = {"psnr": 2, "psnr_y": 2, "mse": 1}.get(row.metric, 4)
+    digits = METRICS[row.metric].digits if row.metric in METRICS else 4
     text = f"{row.mean:.{digits}f}"
     if not np.isnan(row.low):
         text += f" ({row.low:.{digits}f} to {row.high:.{digits}f})"

@@ -1,7 +1,11 @@
 import csv
 import math
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +15,18 @@ import torch
 from PIL import Image
 
 import enhancers
-from enhancers import degradations
+from enhancers import classical, degradations
 from enhancers.base import Enhancer, Option, Spec
 from eval import benchmark
-from eval.benchmark import Damage, Method, damage_generator, main, parse_damages, parse_methods
+from eval.benchmark import (
+    Damage,
+    Method,
+    main,
+    parse_damages,
+    parse_methods,
+    parse_metrics,
+)
+from eval.protocols import damage_generator
 from eval.results import COLUMNS, Results, Run, Stamp, format_summary, read_results, summarise
 
 OPTIONS = {
@@ -78,7 +90,12 @@ def rows_of(path):
 
 def test_methods_are_parsed_with_all_their_options(fakes):
     diffusion = Method("diffusion", (("steps", 8), ("eta", 0.5)))
-    assert parse_methods("all") == (Method("input"), Method("vae"), Method("gan"), diffusion)
+    assert parse_methods("input,vae,gan,diffusion") == (
+        Method("input"),
+        Method("vae"),
+        Method("gan"),
+        diffusion,
+    )
     assert parse_methods(" vae, input ") == (Method("vae"), Method("input"))
     assert parse_methods("diffusion:eta=0:steps=2") == (
         Method("diffusion", (("steps", 2), ("eta", 0.0))),
@@ -90,10 +107,31 @@ def test_methods_are_parsed_with_all_their_options(fakes):
     )
 
 
+def test_groups_of_methods(fakes):
+    everything = parse_methods("all")
+    assert [method.name for method in everything] == ["input", *classical.NAMES, *OPTIONS]
+    assert parse_methods("baselines") == everything[: -len(OPTIONS)]
+    only = {method.name: method.only for method in everything}
+    assert only["input"] == only["vae"] == ()
+    assert only["nlm"] == ("noise", "shot", "noise-float")
+    assert only["biharmonic"] == ("scratches",)
+    # A method that is named is measured everywhere, in a group too.
+    for text in ("nlm", "baselines,nlm", "nlm,baselines", "nlm:sigma=0,all"):
+        (nlm,) = (method for method in parse_methods(text) if method.name == "nlm")
+        assert nlm == Method("nlm", (("sigma", 0.0),))
+        assert nlm.only == ()
+
+
+def test_metrics_are_parsed():
+    assert parse_metrics("psnr,psnr") == ("psnr", "seconds")
+    assert parse_metrics("standard,gmsd") == ("psnr", "ssim", "mse", "gmsd", "seconds")
+    assert set(parse_metrics("all")) == set(benchmark.metrics.METRICS)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bm3d", "No method is called 'bm3d'; there are all, input, vae, gan, diffusion"),
+        ("bm3d", "No method is called 'bm3d'; there are all, baselines, input, vae, gan, diff"),
         ("vae:steps=2", "vae has no option steps; it takes none"),
         ("diffusion:step=2", "diffusion has no option step; it takes steps, eta"),
         ("diffusion:steps=99", "steps must lie between 1 and 50, but got 99"),
@@ -110,6 +148,10 @@ def test_wrong_methods_are_refused(fakes, text, message):
 
 def test_damages_are_parsed():
     assert parse_damages("noise:25,jpeg:10") == (Damage("noise", 25), Damage("jpeg", 10))
+    assert parse_damages("noise-float:15,noise-float") == (
+        Damage("noise-float", 15),
+        Damage("noise-float", 25),
+    )
     standard = parse_damages("standard")
     assert tuple(damage.name for damage in standard) == degradations.NAMES
     assert parse_damages("noise,standard")[0] == standard[0]
@@ -123,7 +165,8 @@ def test_damages_are_parsed():
 
 def test_one_row_per_number(fakes, folder, tmp_path):
     out = tmp_path / "new" / "results.csv"
-    assert evaluate(folder, out, "--degradations", "noise:25,jpeg:10", "--methods", "all") == 0
+    methods = "input,vae,gan,diffusion"
+    assert evaluate(folder, out, "--degradations", "noise:25,jpeg:10", "--methods", methods) == 0
     rows = rows_of(out)
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == 3 * 2 * 4 * 4  # photos, degradations, methods, metrics with seconds
@@ -155,7 +198,7 @@ def test_values_are_those_of_the_degraded_photo(fakes, folder, tmp_path):
     clean = torch.from_numpy(np.asarray(Image.open(folder / "a.png")).copy())
     clean = clean.permute(2, 0, 1)[None] / 255
     degraded, _ = degradations.degrade(
-        clean, "noise", 20, generator=damage_generator("a.png", "noise", 0)
+        clean, "noise", 20, generator=damage_generator("a.png", "noise")
     )
     error = (degraded - clean) * 255
     assert value["input", "mse"] == pytest.approx(float(error.square().mean()), rel=1e-4)
@@ -193,36 +236,169 @@ def test_options_and_mask_reach_the_enhancer(fakes, folder, tmp_path, monkeypatc
     evaluate(folder, out, "--degradations", "scratches:20", "--methods", methods, "--seeds", "2")
     seen = seen[2:]  # the first two warm up
     assert [k for _, k in seen] == 3 * [
-        {"seed": seed, "steps": steps, "eta": 0.5} for seed in (0, 1) for steps in (1, 3)
+        {"seed": seed, "clipped": False, "steps": steps, "eta": 0.5}
+        for steps in (1, 3)
+        for seed in (0, 1)
     ]
     assert all(0.05 < covered < 0.5 for covered, _ in seen)
 
 
-def test_damage_depends_on_photo_degradation_and_seed_alone(fakes, folder, tmp_path):
+def test_damage_depends_on_photo_and_degradation_alone(fakes, folder, tmp_path):
     def damage(out, *extra):
-        evaluate(folder, out, "--methods", "input", *extra)
+        evaluate(folder, out, *extra)
         rows = [row for row in rows_of(out) if row["metric"] == "mse"]
-        return {(r["image"], r["degradation"], r["seed"]): r["value"] for r in rows}
+        return {(r["image"], r["degradation"], r["method"], r["seed"]): r["value"] for r in rows}
 
-    alone = damage(tmp_path / "1.csv", "--degradations", "noise:25", "--limit", "1")
-    amid = damage(tmp_path / "2.csv", "--degradations", "jpeg:10,noise:25", "--seeds", "3")
-    assert alone[("a.png", "noise", "0")] == amid[("a.png", "noise", "0")]
+    asked = ("--methods", "input", "--degradations", "noise:25")
+    alone = damage(tmp_path / "1.csv", *asked, "--limit", "1")
+    amid = damage(
+        tmp_path / "2.csv", "--methods", "vae,input", "--degradations", "jpeg:10,noise:25",
+        "--seeds", "3",
+    )  # fmt: skip
+    key = ("a.png", "noise", "input", "0")
+    assert alone[key] == amid[key]
     (folder / "a.png").unlink()
-    without = damage(tmp_path / "3.csv", "--degradations", "noise:25")
-    assert without[("b.png", "noise", "0")] == amid[("b.png", "noise", "0")]
-    assert len({amid["a.png", "noise", seed] for seed in "012"}) == 3
+    without = damage(tmp_path / "3.csv", *asked)
+    key = ("b.png", "noise", "input", "0")
+    assert without[key] == amid[key]
+    assert len({amid["a.png", "noise", "vae", seed] for seed in "012"}) == 1  # Fake draws nothing
 
 
 def test_generators_are_the_same_in_every_process():
     # Python's own hash() of text differs from process to process.
-    assert damage_generator("a.png", "noise", 0).initial_seed() == 1448728703
+    assert damage_generator("a.png", "noise").initial_seed() == 1448728703
     seeds = {
-        damage_generator(image, degradation, seed).initial_seed()
+        damage_generator(image, degradation).initial_seed()
         for image in ("a.png", "b.png")
         for degradation in ("noise", "blur")
-        for seed in (0, 1)
     }
-    assert len(seeds) == 8
+    assert len(seeds) == 4
+
+
+# --- Several seeds -----------------------------------------------------------------------------
+
+
+class Drawing(Fake):
+    """Brightens by as many levels as the first random number says, from 0 to 9."""
+
+    def _restore(self, degraded, mask, generator, on_step, **options):
+        self.calls.append(generator.initial_seed())
+        return degraded + torch.randint(10, (1,), generator=generator) / 255
+
+
+def test_seeds_are_rows_and_their_spread_is_measured(fakes, folder, tmp_path):
+    fakes["gan"] = Drawing("gan")
+    out = tmp_path / "results.csv"
+    asked = ("--degradations", "jpeg:90", "--methods", "input,gan", "--limit", "1")
+    metrics = ("--metrics", "mse,psnr_of_mean,deviation")
+    assert evaluate(folder, out, *asked, *metrics, "--seeds", "3") == 0
+    rows = [(r["method"], r["metric"], r["seed"], float(r["value"])) for r in rows_of(out)]
+    kinds = [row[:3] for row in rows if row[1] != "seconds"]
+    assert kinds == [
+        ("input", "mse", "0"),
+        *(("gan", "mse", seed) for seed in "012"),
+        ("gan", "psnr_of_mean", "2"),
+        ("gan", "deviation", "2"),
+    ]
+    value = {row[:3]: row[3] for row in rows}
+    levels = [
+        int(torch.randint(10, (1,), generator=torch.Generator().manual_seed(s))) for s in range(3)
+    ]
+    assert len(set(levels)) > 1
+    assert value["gan", "deviation", "2"] == pytest.approx(np.std(levels, ddof=1), abs=1e-5)
+    # The photo stays clear of black and white, so the mean is the input, brightened.
+    clean = benchmark.open_dataset(folder).entries[0].load()
+    degraded, _ = benchmark.protocols.damage(clean, "a.png", "jpeg", 90)
+    error = (degraded - clean) * 255 + np.mean(levels)
+    expected = 10 * math.log10(255**2 / float(error.square().mean()))
+    assert value["gan", "psnr_of_mean", "2"] == pytest.approx(expected, abs=1e-4)
+    assert value["gan", "psnr_of_mean", "2"] > 10 * math.log10(
+        255**2 / np.mean([value["gan", "mse", seed] for seed in "012"])
+    )
+
+
+def test_more_seeds_later_measure_only_what_is_new(fakes, folder, tmp_path):
+    fakes["gan"] = Drawing("gan")
+    out = tmp_path / "results.csv"
+    asked = ("--degradations", "noise:25", "--methods", "gan", "--limit", "1")
+    evaluate(folder, out, *asked, "--metrics", "mse", "--seeds", "2")
+    fakes["gan"].calls.clear()
+    evaluate(folder, out, *asked, "--metrics", "mse", "--seeds", "3")
+    assert fakes["gan"].calls == [0, 2]  # the warm-up, and the new seed
+    fakes["gan"].calls.clear()
+    before = out.read_text()
+    evaluate(folder, out, *asked, "--metrics", "deviation", "--seeds", "3")
+    assert fakes["gan"].calls == [0, 0, 1, 2]  # all are needed to compare them
+    assert out.read_text().startswith(before)
+    assert [r["metric"] for r in rows_of(out)].count("deviation") == 1
+    fakes["gan"].calls.clear()
+    evaluate(folder, out, *asked, "--metrics", "mse,deviation", "--seeds", "3")
+    assert fakes["gan"].calls == [0]
+
+
+# --- Baselines, and other metrics --------------------------------------------------------------
+
+
+def test_baselines_are_measured_where_they_suit(fakes, folder, tmp_path):
+    out = tmp_path / "results.csv"
+    asked = ("--degradations", "noise:25,scratches:10,noise-float:25", "--limit", "1")
+    assert evaluate(folder, out, *asked, "--methods", "baselines", "--metrics", "psnr") == 0
+    measured = {
+        (row["degradation"], row["method"], row["options"], row["weights"])
+        for row in rows_of(out)
+        if row["metric"] == "psnr"
+    }
+    assert measured == {
+        *((kind, "input", "", "") for kind in ("noise", "scratches", "noise-float")),
+        *((kind, "nlm", "sigma=0", "") for kind in ("noise", "noise-float")),
+        *((kind, "tv", "sigma=0", "") for kind in ("noise", "noise-float")),
+        ("scratches", "biharmonic", "", ""),
+    }
+    evaluate(folder, out, *asked, "--methods", "biharmonic,nlm:sigma=25", "--metrics", "psnr")
+    rows = [row for row in rows_of(out) if row["metric"] == "psnr"][len(measured) :]
+    assert [(row["degradation"], row["method"], row["options"]) for row in rows] == [
+        ("noise", "biharmonic", ""),
+        ("noise", "nlm", "sigma=25"),
+        ("scratches", "nlm", "sigma=25"),
+        ("noise-float", "biharmonic", ""),
+        ("noise-float", "nlm", "sigma=25"),
+    ]
+    summary = summarise(read_results(out))
+    assert {"nlm", "nlm:sigma=25"} <= set(summary["label"])
+
+
+def test_every_metric_on_photos_of_any_size(fakes, folder, tmp_path):
+    Image.new("RGB", (1, 1), (90, 80, 70)).save(folder / "dot.png")
+    out = tmp_path / "results.csv"
+    asked = ("--degradations", "lowres:2,noise:25", "--methods", "input,vae", "--metrics", "all")
+    assert evaluate(folder, out, *asked, "--seeds", "2") == 0
+    before = out.read_text()
+    rows = rows_of(out)
+    of_lowres = {row["metric"] for row in rows if row["degradation"] == "lowres"}
+    assert of_lowres == set(benchmark.metrics.METRICS)
+    assert {row["metric"] for row in rows if row["degradation"] == "noise"} == of_lowres - {
+        "psnr_y_sr"
+    }
+    undefined = {r["metric"] for r in rows if r["value"] == "nan" and r["image"] == "a.png"}
+    assert undefined == {"ms_ssim", "niqe"}
+    memory = [float(row["value"]) for row in rows if row["metric"] == "peak_memory"]
+    assert all(0 <= value < 500 for value in memory if not math.isnan(value))
+    assert evaluate(folder, out, *asked, "--seeds", "2") == 0
+    assert out.read_text() == before
+
+
+def test_published_figures_stand_below_ours_where_the_test_is_the_same(
+    fakes, folder, tmp_path, capsys
+):
+    folder = folder.rename(folder.with_name("cbsd68"))
+    asked = ("--methods", "input", "--metrics", "psnr")
+    evaluate(folder, tmp_path / "1.csv", *asked, "--degradations", "noise:25,noise-float:20")
+    assert "Published" not in capsys.readouterr().out
+    evaluate(folder, tmp_path / "2.csv", *asked, "--degradations", "noise-float:25")
+    text = capsys.readouterr().out
+    below = text[text.index("Published by others, not measured here:") :].splitlines()
+    assert any("cbsd68, noise-float:25  CDnCNN-B  psnr 31.23" in line for line in below)
+    assert not any(":15" in line or "ssim" in line for line in below)
 
 
 # --- Going on where it stopped -----------------------------------------------------------------
@@ -322,6 +498,7 @@ def test_nothing_but_unreadable_photos(fakes, folder, tmp_path):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        (["--workers", "2", "--device", "cuda"], "CUDA"),
         (["--methods", "bm3d"], "No method is called 'bm3d'"),
         (["--degradations", "fog"], "fog"),
         (["--metrics", "lpips"], "No metric is called 'lpips'"),
@@ -340,6 +517,23 @@ def test_wrong_requests_are_refused_before_any_work(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_public_sets_are_told_in_one_line_where_there_is_no_network(
+    fakes, folder, tmp_path, capsys, monkeypatch
+):
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    with pytest.raises(SystemExit) as stop:
+        evaluate("kodak24", tmp_path / "results.csv", "--methods", "input")
+    assert stop.value.code == 2
+    assert (
+        "kodak24 could not be downloaded (no network); give a folder of its photos instead"
+        in capsys.readouterr().err
+    )
 
 
 def test_missing_weights_are_told_in_one_line(fakes, folder, tmp_path, capsys, monkeypatch):
@@ -361,6 +555,67 @@ def test_photos_of_one_pixel_are_measured_without_ssim(fakes, tmp_path):
     table = read_results(out)
     assert table.query("metric == 'ssim'")["value"].isna().all()
     assert table.query("metric != 'ssim'")["value"].notna().all()
+
+
+# --- Several processes -------------------------------------------------------------------------
+
+
+def without_times(path):
+    return [line for line in path.read_text().splitlines() if ",seconds," not in line]
+
+
+COMMON = ("--degradations", "noise:25,dark,blur", "--methods", "baselines", "--metrics", "psnr")
+
+
+def test_workers_write_what_one_process_writes(folder, tmp_path, capsys):
+    (folder / "bad.png").write_bytes(b"no picture")
+    assert main(["--data", str(folder), "--out", str(tmp_path / "1.csv"), *COMMON,
+                 "--threads", "1"]) == 1  # fmt: skip
+    assert main(["--data", str(folder), "--out", str(tmp_path / "2.csv"), *COMMON,
+                 "--workers", "2"]) == 1  # fmt: skip
+    assert capsys.readouterr().err.count("Skipped photos/bad.png") == 2
+    assert without_times(tmp_path / "1.csv") == without_times(tmp_path / "2.csv")
+    assert len(without_times(tmp_path / "2.csv")) == 1 + 3 * 9
+
+
+def test_launched_processes_write_what_one_process_writes(folder, tmp_path):
+    assert main(["--data", str(folder), "--out", str(tmp_path / "1.csv"), *COMMON,
+                 "--threads", "1"]) == 0  # fmt: skip
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    command += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", "--main_process_port", "0", "-m", "eval"]
+    command += ["--data", str(folder), "--out", str(tmp_path / "2.csv"), *COMMON]
+    launched = subprocess.run(
+        command, capture_output=True, text=True, timeout=240,
+        cwd=Path(__file__).parent.parent, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert launched.returncode == 0, launched.stderr[-2000:]
+    assert without_times(tmp_path / "1.csv") == without_times(tmp_path / "2.csv")
+    assert launched.stdout.count("photos, noise:25") == 1
+
+
+def test_interrupted_workers_leave_whole_rows_and_no_processes(folder, tmp_path):
+    out = tmp_path / "results.csv"
+    command = [sys.executable, "-m", "eval", "--data", str(folder), "--out", str(out)]
+    command += ["--degradations", ",".join(f"noise:{sigma}" for sigma in range(1, 56))]
+    command += ["--methods", "nlm", "--workers", "2"]
+    started = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (out.exists() and len(out.read_text().splitlines()) > 1):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    started.send_signal(signal.SIGINT)
+    _, stderr = started.communicate(timeout=60)
+    assert started.returncode == 130, stderr
+    assert "goes on with" in stderr
+    assert out.read_text().endswith("\n")
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(started.pid, 0)
+            time.sleep(0.1)
 
 
 # --- The summary -------------------------------------------------------------------------------

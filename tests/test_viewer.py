@@ -1,5 +1,7 @@
 import math
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from fakes import FakeEnhancer
@@ -97,3 +99,31 @@ def test_a_method_that_fails_says_why_where_its_picture_would_be(photo, tmp_path
     panel = views[-1].panels["diffusion"]
     assert panel.state == FAILED and panel.note.startswith("failed: steps must lie between")
     assert panel.file is None
+
+
+def test_only_pictures_of_this_server_are_measured(server, pair):
+    """Whoever asks for a region names files; those that the page did not make are refused."""
+    config = httpx.get(f"{server.url}config").json()
+    (event,) = (d["id"] for d in config["dependencies"] if d["targets"][0][1] == "measure")
+    (own,) = (c for c in config["components"] if c["props"].get("elem_id") == "viewer")
+    marked = {"path": pair["truth"], "meta": {"_type": "gradio.FileData"}}
+    images = [own["props"]["value"]["panels"][0]["image"], marked, marked | {"is_stream": True}]
+    answers = []
+    for image in [*images, {"path": pair["truth"]}, pair["truth"]]:
+        panels = state([Panel("a", "A", "", SHOWN), Panel("truth", "T", "", SHOWN, truth=True)])
+        for panel in panels["panels"]:
+            panel["image"] = image
+        session = f"region-{len(answers)}"
+        asked = {
+            "data": [panels],
+            "fn_index": event,
+            "session_hash": session,
+            "event_data": {"region": {"x": 0, "y": 0, "width": 20, "height": 20}},
+        }
+        httpx.post(f"{server.url}gradio_api/queue/join", json=asked).raise_for_status()
+        answer = httpx.get(
+            f"{server.url}gradio_api/queue/data", params={"session_hash": session}, timeout=60
+        )
+        answers.append("Inside 20×20 pixels" in answer.text)
+    assert Path(pair["truth"]).exists()
+    assert answers == [True, False, False, False, False]

@@ -3,17 +3,17 @@
 
 const MOST = 32; // screen pixels per picture pixel, at the largest zoom
 const SMALL = 1600; // longest side of the copy that is drawn when the whole of a large photo shows
-const STRIP = 500_000; // pixels of an error map computed at a time, so that the page stays alive
+const STRIP = 150_000; // pixels of an error map computed at a time, so that the page stays alive
 const HEAT = {
   absolute: {
     low: 0,
-    high: 48,
+    high: 32,
     stops: ["#000004", "#57106e", "#bc3754", "#f98e09", "#fcffa4"],
     meaning: "mean of the absolute errors of red, green and blue, in levels of 255",
   },
   signed: {
-    low: -48,
-    high: 48,
+    low: -32,
+    high: 32,
     stops: ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"],
     meaning: "mean error of red, green and blue, in levels of 255: blue is too dark, red too bright",
   },
@@ -265,7 +265,8 @@ class Viewer {
     });
     const percent = (100 * scale) / this.unit;
     this.find(".zoom").textContent = `${percent < 10 ? percent.toFixed(1) : Math.round(percent)}%`;
-    this.stage.dataset.zoomed = scale > this.fit * 1.001;
+    // Where a finger has nothing to do here, it scrolls the page.
+    this.stage.dataset.touch = this.loupe || this.tool === "region" || scale > this.fit * 1.001;
     this.legend();
     this.draw();
   }
@@ -282,7 +283,7 @@ class Viewer {
     this.find(".low").textContent = heat.low < 0 ? `${heat.low} or less`.replace("-", "−") : heat.low;
     this.find(".high").textContent = `${heat.high} or more`;
     this.find(".ramp").style.background = `linear-gradient(to right, ${heat.stops})`;
-    this.find(".meaning").textContent = `${heat.meaning}; the scale is always this.`;
+    this.find(".meaning").textContent = `${heat.meaning}; the scale never changes.`;
   }
 
   settle() {
@@ -640,14 +641,14 @@ class Viewer {
         scratch.drawImage(source, 0, -top);
         return scratch.getImageData(0, 0, width, rows);
       });
-      for (let i = 0; i < restored.data.length; i += 4) {
+      const pixels = new Uint32Array(restored.data.buffer);
+      for (let i = 0; i < pixels.length; i++) {
         let error = 0;
-        for (let c = i; c < i + 3; c++) {
+        for (let c = 4 * i; c < 4 * i + 3; c++) {
           const difference = restored.data[c] - clean.data[c];
           error += low < 0 ? difference : Math.abs(difference);
         }
-        const level = clamp(Math.round((255 * (error / 3 - low)) / (high - low)), 0, 255);
-        restored.data.set(colours[level], i);
+        pixels[i] = colours[clamp(Math.round((255 * (error / 3 - low)) / (high - low)), 0, 255)];
       }
       target.putImageData(restored, 0, top);
       this.draw();
@@ -659,15 +660,16 @@ class Viewer {
   }
 
   ramp(stops) {
-    // 256 colours, as rows of RGBA bytes.
+    // 256 colours, each four bytes of RGBA in one number.
     const parts = stops.map((stop) => [1, 3, 5].map((at) => parseInt(stop.slice(at, at + 2), 16)));
-    return Array.from({ length: 256 }, (_, level) => {
+    const bytes = new Uint8ClampedArray(4 * 256);
+    for (let level = 0; level < 256; level++) {
       const place = (level / 255) * (stops.length - 1);
       const from = Math.min(Math.floor(place), stops.length - 2);
-      const mix = (channel) =>
-        Math.round(parts[from][channel] + (place - from) * (parts[from + 1][channel] - parts[from][channel]));
-      return [mix(0), mix(1), mix(2), 255];
-    });
+      const mix = (a, channel) => a + (place - from) * (parts[from + 1][channel] - a);
+      bytes.set([...parts[from].map(mix), 255], 4 * level);
+    }
+    return new Uint32Array(bytes.buffer);
   }
 }
 
