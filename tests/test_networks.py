@@ -107,7 +107,7 @@ def test_generator_uses_its_noise():
     generator = Generator(SMALL)
     given = inputs()
     with torch.inference_mode():
-        first, second = (generator(*given, torch.randn(2, 32, 32)) for _ in "12")
+        first, second = (generator(*given, torch.randn(2, 1, 32, 32)) for _ in "12")
     assert float((first - second).abs().mean()) > 1e-4
 
 
@@ -117,7 +117,7 @@ def test_generator_without_noise_decodes_its_means_as_the_vae_does():
     generator.load_state_dict({k: v for k, v in vae.state_dict().items() if k in own})
     given = inputs()
     with torch.inference_mode():
-        quiet = generator(*given, torch.zeros(2, 32, 32))
+        quiet = generator(*given, torch.zeros(2, 1, 32, 32))
         assert torch.allclose(quiet, vae(*given)[0], atol=1e-6)
         assert torch.allclose(quiet, vae.means(*given), atol=1e-6)
 
