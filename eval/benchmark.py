@@ -296,7 +296,7 @@ def _missing(
 def perform(job: Job, restorers: dict[Method, Restore], device: str = "cpu") -> Iterator[Outcome]:
     """Measure one damaged photo, one restoration after the other."""
     try:
-        clean = job.entry.load()
+        clean = protocols.truth(job.entry.load(), job.damage.name)
     except images.ImageError as error:
         yield Outcome(job.photo, job.restorations, error=str(error))
         return
@@ -455,7 +455,7 @@ def _parser() -> argparse.ArgumentParser:
         "--degradations",
         default="standard",
         help="such as noise:25,jpeg:10; 'standard' (default): each at its default severity; "
-        f"{protocols.NOISE_FLOAT}:25 is the noise of published tables",
+        f"{protocols.NOISE_FLOAT}:25 and {protocols.JPEG_GREY}:10 are those of published tables",
     )
     parser.add_argument(
         "--methods",

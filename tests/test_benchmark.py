@@ -148,6 +148,7 @@ def test_wrong_methods_are_refused(fakes, text, message):
 
 def test_damages_are_parsed():
     assert parse_damages("noise:25,jpeg:10") == (Damage("noise", 25), Damage("jpeg", 10))
+    assert parse_damages("jpeg-grey:10") == (Damage("jpeg-grey", 10),)
     assert parse_damages("noise-float:15,noise-float") == (
         Damage("noise-float", 15),
         Damage("noise-float", 25),

@@ -40,12 +40,27 @@ def test_other_degradations_are_the_products():
     assert torch.equal(degraded, degradations.degrade(clean, "blur", 1.6, generator=generator)[0])
 
 
+def test_grey_protocol_measures_luma():
+    clean = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    grey = protocols.truth(clean, "jpeg-grey")
+    assert grey.shape == clean.shape
+    expected = 16 + 65.481 * clean[:, 0] + 128.553 * clean[:, 1] + 24.966 * clean[:, 2]
+    assert (grey * 255 - expected[:, None]).abs().max() < 1.01  # both are rounded on the way
+    assert torch.equal(grey * 255, (grey * 255).round())
+    degraded, _ = protocols.damage(grey, "a.png", "jpeg-grey", 10)
+    assert torch.equal(degraded[:, 0], degraded[:, 2])
+    assert torch.equal(degraded, degradations.degrade(
+        grey, "jpeg", 10, generator=torch.Generator())[0])  # fmt: skip
+    assert protocols.truth(clean, "jpeg") is clean
+
+
 def test_names_are_read():
     assert protocols.parse("noise-float") == ("noise-float", 25)
     assert protocols.parse(" noise-float:15 ") == ("noise-float", 15)
     assert protocols.parse("jpeg:10") == ("jpeg", 10)
     assert protocols.kind("noise-float") == "noise"
-    assert protocols.kind("jpeg") == "jpeg"
+    assert protocols.parse("jpeg-grey:10") == ("jpeg-grey", 10)
+    assert protocols.kind("jpeg-grey") == protocols.kind("jpeg") == "jpeg"
     with pytest.raises(ValueError, match="between 0 and 55, but got 99"):
         protocols.parse("noise-float:99")
     with pytest.raises(ValueError, match=r"Unknown degradation 'fog'.* noise-float"):
@@ -90,19 +105,19 @@ def test_published_figures_are_complete():
     # More damage, lower figures.
     for (_, degradation, *_), rows in table.groupby(["test", "degradation", "metric", "method"]):
         values = rows.sort_values("severity")["value"]
-        assert (np.diff(values if degradation == "jpeg" else -values) > 0).all()
+        assert (np.diff(values if "jpeg" in degradation else -values) > 0).all()
 
 
 def test_published_figures_stand_beside_the_same_test_alone(tmp_path):
-    row = dict(dataset="live1", image="a", degradation="jpeg", severity=10.0, method="input",
-               options="", seed=0, metric="psnr_y", value=27.8)  # fmt: skip
+    row = dict(dataset="live1", image="a", degradation="jpeg-grey", severity=10.0, method="input",
+               options="", seed=0, metric="psnr", value=27.8)  # fmt: skip
     table = pd.DataFrame([row, {**row, "image": "b"}])
     for ours in (table, summarise(table)):
         found = beside(ours)
         assert sorted(found["method"]) == ["DnCNN-3", "FBCNN", "JPEG", "QGAC", "SwinIR"]
         assert found.set_index("method").loc["JPEG", "value"] == 27.77
-    assert "live1, jpeg:10  JPEG  psnr_y 27.77  (the input itself; " in format_published(found)
-    assert len(beside(table.assign(metric="psnr"))) == 3
+    assert "live1, jpeg-grey:10  JPEG  psnr 27.77  (the input itself; " in format_published(found)
+    assert len(beside(table.assign(degradation="jpeg"))) == 3
     assert len(beside(table.assign(severity=11.0))) == 0
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
