@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from enhancers.degradations import DEGRADATIONS
 from eval.leaderboard import (
     INPUT,
     Standing,
@@ -25,6 +24,8 @@ from eval.leaderboard import (
     counted,
     damage_title,
     direction,
+    kind_of,
+    kind_title,
     scores,
     standings,
     title,
@@ -125,8 +126,7 @@ def ranking(photos: pd.DataFrame, view: View) -> go.Figure:
 
 def severity_curves(photos: pd.DataFrame, view: View) -> go.Figure:
     """The metric against how strong the damage is, a line per method."""
-    kind = DEGRADATIONS.get(view.degradation)
-    name = kind.title if kind else view.degradation
+    kind, name = kind_of(view.degradation), kind_title(view.degradation)
     rows = photos[
         (photos["dataset"] == view.dataset)
         & (photos["degradation"] == view.degradation)

@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 import enhancers
-from enhancers.degradations import DEGRADATIONS
+from enhancers import classical
+from enhancers.degradations import DEGRADATIONS, Degradation
+from eval import protocols
 from eval.metrics import METRICS
 from eval.statistics import Mean, Rank, mean, ranks, win_rates
 
 ASSETS = Path(__file__).parents[1] / "assets"
 LEADERBOARD = ASSETS / "leaderboard.csv"
 SPEED = ASSETS / "speed.csv"
-PUBLISHED = ASSETS / "published.csv"
 
 INPUT = "input"
 """The method that does nothing."""
@@ -84,14 +85,28 @@ def standings(table: pd.DataFrame, metric: str) -> list[Standing]:
 def title(label: str) -> str:
     """Return a method's name for people: `diffusion:steps=8` -> `Diffusion, steps=8`."""
     name, *options = label.split(":")
-    titles = {INPUT: "Degraded input", **enhancers.TITLES}
+    titles = {INPUT: "Degraded input", **enhancers.TITLES, **classical.TITLES}
     return ", ".join([titles.get(name, name), *options])
+
+
+def kind_of(degradation: str) -> Degradation | None:
+    """Return what is known of a degradation of a results file."""
+    return DEGRADATIONS.get(protocols.kind(degradation))
+
+
+def kind_title(degradation: str) -> str:
+    """Return a degradation's name for people: `Noise`, `Noise (noise-float)`."""
+    kind = kind_of(degradation)
+    if kind is None:
+        return degradation
+    return kind.title if kind.name == degradation else f"{kind.title} ({degradation})"
 
 
 def damage_title(degradation: str, severity: float) -> str:
     """Return a damage for people: `Noise 25 (sigma, 0-255)`."""
-    kind = DEGRADATIONS.get(degradation)
-    return f"{kind.title} {severity:g} ({kind.unit})" if kind else f"{degradation} {severity:g}"
+    kind = kind_of(degradation)
+    unit = f" ({kind.unit})" if kind else ""
+    return f"{kind_title(degradation)} {severity:g}{unit}"
 
 
 def direction(metric: str) -> str:
@@ -112,7 +127,7 @@ def counted(numbers: Sequence[int], noun: str = "photo") -> str:
 def published(table: pd.DataFrame, view: View) -> pd.DataFrame:
     """Return the published results of the same test, degradation, severity and metric.
 
-    table: `assets/published.csv` as read by pandas.
+    table: as from `published.read_published`.
     """
     return table[
         (table["test"].str.lower() == view.dataset.lower())

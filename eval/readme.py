@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from enhancers.degradations import DEGRADATIONS
-from eval.leaderboard import LEADERBOARD, title
+from eval.leaderboard import LEADERBOARD, kind_of, title
 from eval.metrics import METRICS, Metric
 from eval.results import per_photo, read_results
 from eval.statistics import Mean, mean, ranks
@@ -21,8 +20,8 @@ BEGIN, END = "<!-- results: written by `python -m eval.readme` -->", "<!-- end o
 SHOWN = {"psnr": 2, "ssim": 3}
 """Metrics and their decimals, as few as make the tables readable."""
 BOLD = (
-    "Means over photos ± half their 95% interval (bootstrap). Bold: no other method is better by a\n"
-    "paired test over the same photos (Wilcoxon, with Holm's correction); several in one column "
+    "Means over photos ± half their 95% interval (bootstrap). Bold: no other method is better by "
+    "a\npaired test over the same photos (Wilcoxon, with Holm's correction); several in one column "
     "are tied."
 )
 
@@ -43,7 +42,8 @@ def results_markdown(table: pd.DataFrame) -> str:
 
 def _in_the_middle(photos: pd.DataFrame) -> pd.Series:
     """Tell the rows whose degradation has its default severity, or was never measured with it."""
-    defaults = {name: degradation.default for name, degradation in DEGRADATIONS.items()}
+    kinds = {name: kind_of(name) for name in photos["degradation"].unique()}
+    defaults = {name: kind.default for name, kind in kinds.items() if kind}
     middle = photos["severity"] == photos["degradation"].map(defaults)
     return middle | ~middle.groupby([photos["dataset"], photos["degradation"]]).transform("any")
 

@@ -24,6 +24,10 @@ FLAGS = (
     "--disable-sync",
 )
 
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PATIENCE = 120_000
+"""Milliseconds to wait for anything: a busy machine is no failure."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -66,6 +70,67 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield chromium
         chromium.close()
+
+
+class Visitor:
+    """A person at the page."""
+
+    def __init__(self, browser, url: str, viewport: dict[str, int], **settings):
+        self.context = browser.new_context(viewport=viewport, **settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.hosts: set[str] = set()
+        self.problems: list[str] = []
+        self.page.on("request", self._note_host)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.goto(url)
+        self.page.wait_for_selector("#viewer [data-key=input][data-state=shown]")
+
+    def _note_host(self, request) -> None:
+        if request.url.startswith("http"):
+            self.hosts.add(request.url.split("/")[2].split(":")[0])
+
+    def upload(self, path: Path, field: str = "photo") -> None:
+        self.page.set_input_files(f"#{field} input[type=file]", path)
+
+    def wait_for(self, selector: str, text: str) -> None:
+        self.page.locator(selector).filter(has_text=text).first.wait_for()
+
+    def restore(self, until: str = "Done in") -> None:
+        self.page.click("#restore")
+        self.wait_for("#status", until)
+
+    def table(self) -> list[list[str]]:
+        rows = self.page.locator("#scores tbody tr")
+        return [row.locator("th, td").all_inner_texts() for row in rows.all()]
+
+    def download(self, name: str, folder: Path) -> Path:
+        self.page.locator(f"#download-{name}:not([disabled])").wait_for()
+        with self.page.expect_download() as started:
+            self.page.click(f"#download-{name}")
+        target = folder / started.value.suggested_filename
+        started.value.save_as(target)
+        return target
+
+    def size(self) -> tuple[int, int]:
+        script = "() => [document.documentElement.scrollWidth, document.body.scrollHeight]"
+        return tuple(self.page.evaluate(script))
+
+
+@pytest.fixture
+def visit(browser):
+    """Open the page as often as a test likes; afterwards nothing may have gone wrong in it."""
+    visitors = []
+
+    def open_page(url: str, viewport=DESKTOP, **settings) -> Visitor:
+        visitors.append(Visitor(browser, url, viewport, **settings))
+        return visitors[-1]
+
+    yield open_page
+    for visitor in visitors:
+        visitor.context.close()
+    assert [problem for visitor in visitors for problem in visitor.problems] == []
+    assert {host for visitor in visitors for host in visitor.hosts} <= {"127.0.0.1"}
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,7 @@ def photos():
     return made()
 
 
-@pytest.fixture(scope="module")
-def speed():
+def speed_table() -> pd.DataFrame:
     columns = ["method", "options", "size", "threads", "median_s", "cpu"]
     rows = [
         ("yardstick", "", "512x512", "2", "0.3", "A processor"),
@@ -58,6 +57,11 @@ def speed():
         ("vae", "", "4000x3000", "2", "", "A processor"),
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+@pytest.fixture(scope="module")
+def speed():
+    return speed_table()
 
 
 def drawn(photos, speed) -> dict:

@@ -9,10 +9,10 @@ from pathlib import Path
 import gradio as gr
 import pandas as pd
 
-from enhancers.degradations import DEGRADATIONS
 from eval import leaderboard, report
 from eval.leaderboard import Standing, View
 from eval.metrics import METRICS
+from eval.published import PUBLISHED, read_published
 from eval.results import per_photo, read_results
 
 CSS = report.CSS + (Path(__file__).parent / "leaderboard.css").read_text(encoding="utf-8")
@@ -38,10 +38,7 @@ def speed() -> pd.DataFrame:
 @functools.cache
 def published() -> pd.DataFrame | None:
     """Numbers of other authors, where the project ships some."""
-    if not leaderboard.PUBLISHED.exists():
-        return None
-    table = pd.read_csv(leaderboard.PUBLISHED, keep_default_na=False)
-    return table.astype({"severity": float})
+    return read_published() if PUBLISHED.exists() else None
 
 
 def choose(table: pd.DataFrame, dataset, degradation, severity, metric) -> tuple[View, dict]:
@@ -62,8 +59,10 @@ def choose(table: pd.DataFrame, dataset, degradation, severity, metric) -> tuple
     rows = table[table["dataset"] == dataset]
     degradation = pick("degradation", degradation, rows)
     rows = rows[rows["degradation"] == degradation]
-    middle = DEGRADATIONS[degradation].default if degradation in DEGRADATIONS else None
-    severity = pick("severity", severity, rows.sort_values("severity"), middle)
+    kind = leaderboard.kind_of(degradation)
+    severity = pick(
+        "severity", severity, rows.sort_values("severity"), kind.default if kind else None
+    )
     rows = rows[rows["severity"] == severity]
     metric = pick("metric", metric, rows[rows["metric"].isin(METRICS)])
     return View(dataset, degradation, severity, metric), offers
@@ -169,11 +168,12 @@ def _published_table(standings: Sequence[Standing], view: View) -> str:
 def _for_people(field: str, values: Sequence) -> list[tuple[str, object]]:
     """Choices of a filter with their names."""
     titles = {
-        "degradation": {name: kind.title for name, kind in DEGRADATIONS.items()},
-        "severity": {value: f"{value:g}" for value in values if field == "severity"},
-        "metric": {name: metric.title for name, metric in METRICS.items()},
-    }.get(field, {})
-    return [(titles.get(value, str(value)), value) for value in values]
+        "dataset": str,
+        "degradation": leaderboard.kind_title,
+        "severity": "{:g}".format,
+        "metric": lambda name: METRICS[name].title,
+    }
+    return [(titles[field](value), value) for value in values]
 
 
 def _plot(name: str) -> gr.Plot:
