@@ -126,7 +126,8 @@ def _check_photo(photo: Tensor, clipped: bool) -> None:
     if not photo.is_floating_point():
         raise ValueError(f"Expected floating-point pixels in [0, 1], but got {photo.dtype}.")
     low, high = photo.aminmax()
-    if not (torch.isfinite(low) and torch.isfinite(high)) or clipped and not 0 <= low <= high <= 1:
+    finite = torch.isfinite(low) and torch.isfinite(high)
+    if not finite or (clipped and not 0 <= low <= high <= 1):
         raise ValueError(f"Expected pixels in [0, 1], but got [{low:.3g}, {high:.3g}].")
 
 

@@ -1,14 +1,17 @@
-"""Write the README's results tables from the leaderboard: `python -m eval.readme [--check]`."""
+"""Write the results into the README and the model cards: `python -m eval.readme [--check]`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from pathlib import Path
 
 import pandas as pd
 
+from enhancers import NAMES
+from enhancers.weights import FOLDER
 from eval.leaderboard import LEADERBOARD, kind_of, title
 from eval.metrics import METRICS, Metric
 from eval.results import per_photo, read_results
@@ -16,6 +19,7 @@ from eval.statistics import Mean, mean, ranks
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+CARDS = {name: FOLDER / name / "README.md" for name in NAMES}
 BEGIN, END = "<!-- results: written by `python -m eval.readme` -->", "<!-- end of results -->"
 SHOWN = {"psnr": 2, "ssim": 3}
 """Metrics and their decimals, as few as make the tables readable."""
@@ -27,17 +31,24 @@ BOLD = (
 
 
 def results_markdown(table: pd.DataFrame) -> str:
-    """Lay out mean and interval of each shown metric: a table per dataset and metric.
+    """Lay out mean and interval of each shown metric, every method at its default options.
 
-    table: as from `read_results`. A line per method, a column per damage, at its middle severity
-    where several were measured. Bold are the methods that no other beats in the paired test.
+    table: as from `read_results`; of its datasets only the first is shown. A line per method, a
+    column per damage, at its middle severity where several were measured. Bold are the methods
+    that no other beats in the paired test.
     """
     photos = per_photo(table[table["metric"].isin(SHOWN)])
+    photos = photos[(photos["dataset"] == photos["dataset"].iloc[0]) & ~is_tuned(photos["label"])]
     photos = photos[_in_the_middle(photos)]
     damage = photos["degradation"] + " " + photos["severity"].map("{:g}".format)
     blocks = photos.assign(damage=damage).groupby(["dataset", "metric"], sort=False)
     tables = [_markdown_table(dataset, METRICS[name], block) for (dataset, name), block in blocks]
     return "\n\n".join([BOLD, *tables])
+
+
+def is_tuned(labels: pd.Series) -> pd.Series:
+    """Tell the methods whose options are not the default ones."""
+    return labels.str.contains(":")
 
 
 def _in_the_middle(photos: pd.DataFrame) -> pd.Series:
@@ -81,16 +92,26 @@ def _cell(result: Mean, digits: int) -> str:
     return text if math.isnan(half) else f"{text} ± {half:.{digits}f}"
 
 
-def rewritten(readme: str, table: pd.DataFrame) -> str:
-    """Return the README with its results replaced by those of `table`.
+def card_markdown(name: str, table: pd.DataFrame) -> str:
+    """Lay out what made a model's weights, and its results beside the degraded input's."""
+    training = json.loads((CARDS[name].parent / "training.json").read_text())
+    made = (
+        f"{training['steps']:,} batches, {training['samples']:,} crops, "
+        f"{training['minutes']:g} minutes on {training['device']}."
+    )
+    return f"{made}\n\n{results_markdown(table[table['method'].isin(['input', name])])}"
 
-    Raises ValueError where the marks that enclose them are missing.
+
+def rewritten(text: str, results: str) -> str:
+    """Return a text with what stands between its marks replaced by `results`.
+
+    Raises ValueError where the marks are missing.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"Expected {BEGIN} and {END} in the README, but they are not there.")
-    return f"{before}{BEGIN}\n{results_markdown(table)}\n{END}{after}"
+        raise ValueError(f"Expected {BEGIN} and {END} in the text, but they are not there.")
+    return f"{before}{BEGIN}\n{results}\n{END}{after}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,14 +119,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m eval.readme", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only tell whether they agree")
     arguments = parser.parse_args(argv)
-    old = README.read_text(encoding="utf-8")
-    new = rewritten(old, read_results(LEADERBOARD))
-    if arguments.check:
+    disagree = []
+    for path, results in all_results(read_results(LEADERBOARD)).items():
+        old = path.read_text(encoding="utf-8")
+        new = rewritten(old, results)
         if old != new:
-            print("README.md and assets/leaderboard.csv disagree; run `python -m eval.readme`.")
-        return int(old != new)
-    README.write_text(new, encoding="utf-8")
-    return 0
+            disagree.append(str(path.relative_to(ROOT)))
+            if not arguments.check:
+                path.write_text(new, encoding="utf-8")
+    if arguments.check and disagree:
+        print(f"{', '.join(disagree)}: not as measured; run `python -m eval.readme`.")
+    return int(arguments.check and bool(disagree))
+
+
+def all_results(table: pd.DataFrame) -> dict[Path, str]:
+    """What belongs into each file that shows results."""
+    cards = {path: card_markdown(name, table) for name, path in CARDS.items()}
+    return {README: results_markdown(table)} | cards
 
 
 if __name__ == "__main__":

@@ -1,15 +1,23 @@
 """The README says what is so: its numbers are the leaderboard's, its versions the pins'."""
 
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from eval.readme import BEGIN, END, LEADERBOARD, README, results_markdown, rewritten
+from eval.readme import (
+    BEGIN,
+    END,
+    LEADERBOARD,
+    README,
+    ROOT,
+    all_results,
+    card_markdown,
+    results_markdown,
+    rewritten,
+)
 from eval.results import COLUMNS, read_results
 
-ROOT = Path(__file__).parent.parent
 STAMP = ("", "", "", "", 1)
 TEXT = README.read_text(encoding="utf-8")
 
@@ -24,8 +32,34 @@ def rows(*values, photos=1):
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def test_readme_and_leaderboard_agree():
-    assert rewritten(TEXT, read_results(LEADERBOARD)) == TEXT
+def test_readme_and_model_cards_agree_with_the_leaderboard():
+    results = all_results(read_results(LEADERBOARD))
+    assert len(results) == 4
+    for path, expected in results.items():
+        text = path.read_text(encoding="utf-8")
+        assert rewritten(text, expected) == text, path
+
+
+def test_card_shows_one_model_beside_the_input():
+    scores = (("vae", "", 29.0), ("gan", "realism=1", 28.0), ("input", "", 20.0))
+    table = rows(*(("noise", 25.0, name, options, "psnr", v) for name, options, v in scores))
+    markdown = card_markdown("vae", table)
+    assert "| VAE | **29.00** |" in markdown
+    assert "| Degraded input |" in markdown
+    assert "GAN" not in markdown
+    assert re.search(r"[\d,]+ batches, [\d,]+ crops, [\d.]+ minutes on ", markdown)
+
+
+def test_other_options_and_other_datasets_stay_on_the_leaderboard():
+    table = rows(
+        ("noise", 25.0, "diffusion", "steps=1", "psnr", 29.0),
+        ("noise", 25.0, "diffusion", "steps=8", "psnr", 27.0),
+    )
+    other = table.assign(dataset="other", value=11.0)
+    markdown = results_markdown(pd.concat([table, other]))
+    assert "29.00" in markdown
+    assert "27.00" not in markdown
+    assert "11.00" not in markdown
 
 
 def test_table_shows_means_and_intervals_and_marks_the_best_and_the_tied():
@@ -74,7 +108,7 @@ def test_of_several_severities_the_middle_one_is_shown():
 
 def test_a_readme_without_its_marks_is_refused():
     with pytest.raises(ValueError, match="Expected <!--"):
-        rewritten(TEXT.replace(END, ""), rows(("noise", 25.0, "input", "", "psnr", 20.0)))
+        rewritten(TEXT.replace(END, ""), "results")
     assert BEGIN in TEXT
 
 
