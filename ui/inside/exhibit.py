@@ -37,6 +37,7 @@ figure { margin: 0; min-width: 0; }
 img { display: block; width: 100%; border-radius: var(--radius-sm); }
 a:focus-visible { outline: 3px solid var(--color-accent); display: block; }
 figcaption { font-size: .875rem; line-height: 1.35; margin-top: .25rem; }
+figcaption b { display: block; }
 figcaption span { color: var(--body-text-color-subdued); }
 """
 _FILM_STYLE = """
