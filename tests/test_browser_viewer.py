@@ -399,6 +399,14 @@ def test_phone_shows_two_columns_and_nothing_hangs_over_the_edge(look):
 # On the whole page
 
 
+def test_wide_screen_shows_all_in_one_row_without_cutting_them(look, server):
+    person = look(1280, 800, url=server.url)
+    boxes = [person.page.locator(f"[data-key={key}]").bounding_box() for key in BLUE]
+    assert len({round(box["y"]) for box in boxes}) == 1
+    assert len({round(box["x"]) for box in boxes}) == len(boxes)
+    assert 250 <= boxes[0]["height"] <= 0.68 * 800
+
+
 def test_region_has_the_metrics_of_the_pictures_cut_out(look, server):
     person = look(url=server.url)
     page = person.page

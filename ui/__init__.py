@@ -9,6 +9,8 @@ import gradio as gr
 from enhancers.base import Enhancer
 from eval.report import JS as REPORT_JS
 from ui.api import add_endpoints
+from ui.inside import CSS as INSIDE_CSS
+from ui.inside import inside_tabs
 from ui.leaderboard import CSS as LEADERBOARD_CSS
 from ui.leaderboard import leaderboard_tab
 from ui.restore import restore_tab, warm_up_once
@@ -25,7 +27,7 @@ KEPT = 3600
 
 LAUNCH = {
     "theme": THEME,
-    "css": CSS + LEADERBOARD_CSS,
+    "css": CSS + LEADERBOARD_CSS + INSIDE_CSS,
     "head": f"{HEAD}<script>{REPORT_JS}</script>",
     "js": JS,
     "max_file_size": "32mb",
@@ -45,9 +47,10 @@ def build_demo(enhancers: Sequence[Enhancer]) -> gr.Blocks:
         gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
         with gr.Tabs():
             with gr.Tab("Restore", id="restore"):
-                restore_tab(runner)
+                form = restore_tab(runner)
             with gr.Tab("Leaderboard", id="leaderboard") as tab:
                 leaderboard_tab(tab)
+            inside_tabs(runner.enhancers, form)
         gr.Markdown(
             "Photos are processed on this server, seen by nobody else, and deleted within two "
             "hours. A generative model may invent detail: do not take its pictures for evidence.",

@@ -173,8 +173,11 @@ def severity_slider(name: str) -> dict:
     }
 
 
-def restore_tab(runner: Runner) -> None:
-    """Lay out the tab inside the present `gr.Blocks` and connect it."""
+def restore_tab(runner: Runner) -> list[gr.components.Component]:
+    """Lay out the tab inside the present `gr.Blocks` and connect it.
+
+    Returns the photo and what is done to it: the inputs of `job.prepare`, in their order.
+    """
     enhancers = list(runner.enhancers.values())
     first = examples.EXAMPLES[0]
 
@@ -392,6 +395,7 @@ def restore_tab(runner: Runner) -> None:
     )
     for event in changed:
         event.success(forget, None, [status, table], queue=False, **light)
+    return inputs
 
 
 def first_input() -> dict[str, Panel]:

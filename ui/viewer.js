@@ -3,6 +3,7 @@
 
 const MOST = 32; // screen pixels per picture pixel, at the largest zoom
 const SMALL = 1600; // longest side of the copy that is drawn when the whole of a large photo shows
+const MIN_IN_ROW = 220; // CSS pixels of a panel's width, for all of them to stand in one row
 const STRIP = 150_000; // pixels of an error map computed at a time, so that the page stays alive
 const HEAT = {
   absolute: {
@@ -226,10 +227,15 @@ class Viewer {
     return Math.min(this.box.width / this.size.width, this.box.height / this.size.height);
   }
 
+  get inRow() {
+    return this.stage.clientWidth / this.visible.length >= MIN_IN_ROW;
+  }
+
   columns() {
-    // As many as make the pictures largest.
+    // All in one row, where they compare best, or else as many as make the pictures largest.
     const { clientWidth, clientHeight } = this.stage;
     const count = this.visible.length;
+    if (this.inRow) return count;
     const scale = (columns) =>
       Math.min(
         clientWidth / columns / this.size.width,
@@ -250,6 +256,8 @@ class Viewer {
     this.stage.dataset.mode = this.mode;
     this.stage.dataset.tool = this.tool;
     const columns = this.columns();
+    const rowHeight = (this.stage.clientWidth / columns) * (this.size.height / this.size.width);
+    this.stage.style.setProperty("--tall", this.inRow ? `${rowHeight}px` : "100vh");
     this.stage.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     this.stage.style.gridTemplateRows = `repeat(${Math.ceil(visible.length / columns)}, minmax(0, 1fr))`;
     this.settle();
