@@ -217,8 +217,18 @@ class DiffusionEnhancer(Enhancer):
                     now.copy_(scheduler.step(2 * clean - 1, timestep, now).prev_sample)
         return denoised
 
-    def estimate(self, degraded: Tensor, mask: Tensor, on_step: OnStep, parts: int) -> Tensor:
-        """Estimate the posterior mean, (N, 3, H, W) in [0, 1], as the first of `parts` passes."""
+    @torch.inference_mode()
+    def estimate(
+        self,
+        degraded: Tensor,
+        mask: Tensor,
+        on_step: OnStep = lambda i, n, preview: None,
+        parts: int = 1,
+    ) -> Tensor:
+        """Estimate the posterior mean, (N, 3, H, W) in [0, 1], as the first of `parts` passes.
+
+        degraded and mask as `_restore` gets them: on the device, grey where nothing is known.
+        """
         whole = exposure(degraded, mask)
 
         def network(x: Tensor) -> Tensor:

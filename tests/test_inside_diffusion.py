@@ -12,7 +12,8 @@ from enhancers.degradations import degrade
 from enhancers.diffusion import RestorationUNet, make_scheduler
 from enhancers.inside import fitted, nothing
 from enhancers.inside.diffusion import SCHEDULERS, forward, spread_timesteps, visible, walk
-from enhancers.weights import save_unet
+from enhancers.ladder import Ladder, LadderConfig
+from enhancers.weights import save_network, save_unet
 from eval.metrics import psnr
 
 
@@ -21,6 +22,7 @@ def diffusion(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "diffusion"
     torch.manual_seed(0)
     unet = RestorationUNet(block_out_channels=(8, 16, 16), layers_per_block=1)
+    save_network(Ladder(LadderConfig((16, 16, 16), (4, 4, 12))), folder / "mean")
     save_unet(unet, make_scheduler(), folder)
     return load("diffusion", folder=folder)
 
@@ -87,6 +89,7 @@ def test_every_scheduler_draws_from_a_gaussian_with_its_analytic_denoiser(schedu
     diffusion = SimpleNamespace(
         device=torch.device("cpu"),
         unet=SimpleNamespace(predict=predict),
+        estimate=lambda degraded, mask: degraded,
         scheduler_config=dict(make_scheduler().config),
     )
     *_, last = walk(diffusion, *nothing(64), steps=100, scheduler=scheduler)

@@ -25,7 +25,8 @@ from enhancers.inside.vae import (
     save_directions,
     steady_range,
 )
-from enhancers.vae import VAE, VAEConfig
+from enhancers.ladder import LadderConfig
+from enhancers.vae import VAE
 from enhancers.weights import save_network
 
 
@@ -33,7 +34,7 @@ from enhancers.weights import save_network
 def vae(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "vae"
     torch.manual_seed(0)
-    save_network(VAE(VAEConfig(widths=(16, 16, 16), latents=(4, 4, 12))), folder)
+    save_network(VAE(LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))), folder)
     return load("vae", folder=folder)
 
 

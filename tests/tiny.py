@@ -8,20 +8,23 @@ import torch
 
 import enhancers
 from enhancers.diffusion import RestorationUNet, make_scheduler
-from enhancers.gan import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
-from enhancers.vae import VAE, VAEConfig
+from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
+from enhancers.ladder import Ladder, LadderConfig
+from enhancers.vae import VAE
 from enhancers.weights import save_network, save_unet
+
+SMALL = LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))
 
 
 def tiny_enhancers(folder: Path) -> dict[str, enhancers.Enhancer]:
     """Write their weights to a folder and load them, by name."""
     torch.manual_seed(0)
-    save_network(VAE(VAEConfig(widths=(16, 16, 16), latents=(4, 4, 12))), folder / "vae")
+    save_network(VAE(SMALL), folder / "vae")
     for part in (".", "faithful"):
-        generator = Generator(GeneratorConfig(widths=(16, 16, 16)))
-        save_network(generator, folder / "gan" / part)
+        save_network(Generator(SMALL), folder / "gan" / part)
     discriminator = Discriminator(DiscriminatorConfig(widths=(8, 8, 8)))
     save_network(discriminator, folder / "gan" / "discriminator")
     unet = RestorationUNet(block_out_channels=(8, 16, 16), layers_per_block=1)
+    save_network(Ladder(SMALL), folder / "diffusion" / "mean")
     save_unet(unet, make_scheduler(), folder / "diffusion")
     return {name: enhancers.load(name, folder=folder / name) for name in enhancers.NAMES}

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from enhancers.base import TILE, pad_to_multiple
-from enhancers.layers import exposure, thumbnail
+from enhancers.layers import exposure
 
 MULTIPLE = 8
 """Sides of a photo are divisible by this, so that every level of the networks fits."""
@@ -45,8 +45,7 @@ def given(
         )
     mask = torch.zeros_like(degraded[:, :1]) if mask is None else mask
     grey = torch.lerp(degraded, torch.full_like(degraded, 0.5), mask)
-    whole = exposure(thumbnail(grey, mask))
-    return Given(*(x.to(device) for x in (grey, mask, whole)))
+    return Given(*(x.to(device) for x in (grey, mask, exposure(grey, mask))))
 
 
 def nothing(size: int) -> tuple[Tensor, Tensor]:

@@ -102,17 +102,18 @@ def walk(
     seen = given(degraded, mask, diffusion.device)
     generator = torch.Generator().manual_seed(seed)
     state = torch.randn(degraded.shape, generator=generator).to(seen.degraded)
+    estimate = diffusion.estimate(seen.degraded, seen.mask)
     more = {"eta": 1.0, "generator": generator} if scheduler == "ancestral" else {}
     for i, timestep in enumerate(sampler.timesteps):
         now = Noisy(int(timestep), float(signals[timestep]), state.cpu())
-        clean = _denoised(diffusion, now, seen)
+        clean = _denoised(diffusion, now, estimate, seen)
         yield Step(i + 1, steps, now, clean.cpu())
         if i + 1 < steps:
             state = sampler.step(2 * clean - 1, timestep, state, **more).prev_sample
 
 
 @torch.inference_mode()
-def _denoised(diffusion: DiffusionEnhancer, now: Noisy, seen: Given) -> Tensor:
+def _denoised(diffusion: DiffusionEnhancer, now: Noisy, estimate: Tensor, seen: Given) -> Tensor:
     """Predict the clean photo, (1, 3, H, W) in [0, 1], on the enhancer's device."""
     device = diffusion.device
     time, signal = torch.tensor([now.timestep]), torch.tensor([now.signal])
@@ -121,9 +122,9 @@ def _denoised(diffusion: DiffusionEnhancer, now: Noisy, seen: Given) -> Tensor:
             now.state.to(device),
             time.to(device),
             signal.to(device),
+            estimate,
             seen.degraded,
             seen.mask,
-            seen.exposure,
         )
     return clean.float().clamp(0, 1)
 
