@@ -28,7 +28,7 @@ NOTHING = 128
 
 def exhibits(diffusion) -> list[Exhibit]:
     """Return the figures of the tab for a diffusion enhancer."""
-    steps = partial(gr.Slider, 1, MANY, 8, step=1, label="Steps", min_width=200)
+    steps = partial(gr.Slider, maximum=MANY, step=1, label="Steps", min_width=200)
     seed = partial(gr.Number, 0, label="Seed", precision=0, minimum=0, min_width=120)
     return [
         Exhibit(
@@ -50,7 +50,7 @@ def exhibits(diffusion) -> list[Exhibit]:
             "lie behind the damage: the best PSNR there is. Later steps settle for one of them.",
             "Film it",
             partial(film, diffusion),
-            [partial(steps, elem_id="film-steps"), seed],
+            [partial(steps, minimum=1, value=8, elem_id="film-steps"), seed],
             ("film", "chart"),
         ),
         Exhibit(
@@ -58,7 +58,7 @@ def exhibits(diffusion) -> list[Exhibit]:
             "Chance, and the wisdom of the crowd",
             f"Each seed is another noise to begin with and ends in another photo, after {FEW} "
             "steps here. Errors that come of chance cancel out in the mean of several, which is "
-            "why it has a higher PSNR than each, and is blurrier than each.",
+            "why it is blurrier than each and, as a rule, has a higher PSNR.",
             "Restore with several seeds",
             partial(seeds, diffusion),
         ),
@@ -70,7 +70,7 @@ def exhibits(diffusion) -> list[Exhibit]:
             "same number of steps.",
             "Compare schedulers",
             partial(schedulers, diffusion),
-            [partial(steps, 2, MANY, 6, elem_id="scheduler-steps")],
+            [partial(steps, minimum=2, value=6, elem_id="scheduler-steps")],
             ("pictures", "chart"),
         ),
         Exhibit(

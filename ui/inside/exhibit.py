@@ -42,9 +42,8 @@ figcaption span { color: var(--body-text-color-subdued); }
 """
 _FILM_STYLE = """
 [hidden] { display: none !important; }
-.frame { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(14rem, 46%), 20rem));
-  gap: .75rem; }
-figure { margin: 0; min-width: 0; }
+.frame { display: flex; gap: .75rem; }
+figure { flex: 1; max-width: 20rem; margin: 0; min-width: 0; }
 img { display: block; width: 100%; border-radius: var(--radius-sm); }
 figcaption { font-size: .875rem; font-weight: 600; margin-top: .25rem; }
 .controls { display: flex; gap: .75rem; align-items: center; margin: .5rem 0; max-width: 41rem; }
