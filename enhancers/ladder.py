@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.layers import (
-    EXPOSURE,
     INPUT_CHANNELS,
+    TONES,
     Head,
     Lift,
     Up,
@@ -68,7 +68,7 @@ class Ladder(nn.Module):
         d8, d4, d2 = config.decoder_blocks
         self.lift = Lift()
         self.stem = conv3x3(INPUT_CHANNELS, w2)
-        self.exposed = kaiming(nn.Linear(EXPOSURE, w2))
+        self.exposed = kaiming(nn.Linear(TONES, w2))
         self.encode2 = blocks(w2, e2)
         self.encode4 = nn.Sequential(down(w2, w4), blocks(w4, e4))
         self.encode8 = nn.Sequential(down(w4, w8), blocks(w8, e8))
@@ -90,11 +90,13 @@ class Ladder(nn.Module):
         """Bottom-up pass.
 
         degraded: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W), 1 where a pixel is unknown.
-        exposure: of the whole photo, (N, 11), from `layers.exposure`.
+        exposure: of the whole photo, (N, 12), from `layers.exposure`.
         """
         lifted = self.lift(degraded, exposure)
         features = self.stem(network_input(degraded, lifted, mask))
-        features2 = self.encode2(features.add_(self.exposed(2 * exposure - 1)[..., None, None]))
+        features2 = self.encode2(
+            features.add_(self.exposed(2 * exposure[:, :TONES] - 1)[..., None, None])
+        )
         features4 = self.encode4(features2)
         features8 = self.encode8(features4)
         coarse = F.avg_pool2d(lifted, 8) - 0.5

@@ -18,11 +18,14 @@ QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0)
 PEAK = 0.999
 """Quantile of the pixels of each colour that counts as their brightest."""
 
-EXPOSURE = len(QUANTILES) + 3
-"""Numbers that describe an exposure: the quantiles, and the peak of each colour."""
+TONES = len(QUANTILES) + 3
+"""Numbers that tell how bright a photo is: the quantiles, and the peak of each colour."""
 
-MIN_LIFT = 1.25
-"""Gamma below which `Lift` leaves a photo alone."""
+EXPOSURE = TONES + 1
+"""Numbers that describe an exposure: its tones, and its grain."""
+
+MIN_LIFT, MIN_GRAIN = 1.25, 2.6 / 255
+"""Gamma and grain below which `Lift` leaves a photo alone."""
 
 INPUT_CHANNELS = 4 * 7
 """Channels `network_input` makes of a photo, at half its resolution."""
@@ -101,20 +104,34 @@ def peak(degraded: Tensor, mask: Tensor) -> Tensor:
     return pixels.kthvalue(math.ceil(PEAK * pixels.shape[2]), dim=2)[0][..., None, None]
 
 
+def grain(degraded: Tensor) -> Tensor:
+    """Estimate the standard deviation of the noise in photos, (N, 3, H, W) -> (N, 1).
+
+    The median of the finest diagonal Haar details (Donoho and Johnstone 1994). Too little light
+    leaves grain; a good photo of a dark thing has none.
+    """
+    H, W = (max(2, side - side % 2) for side in degraded.shape[-2:])
+    stride = 2 * math.ceil(math.sqrt(H * W / 2**20))
+    whole = F.pad(degraded, (0, 1, 0, 1), mode="replicate")[..., :H, :W]
+    a, b, c, d = (whole[..., y::stride, x::stride] for y in (0, 1) for x in (0, 1))
+    sizes = (a - b - c + d).abs().flatten(1) / 2
+    return sizes.median(1, keepdim=True)[0] / 0.6745
+
+
 def exposure(degraded: Tensor, mask: Tensor) -> Tensor:
-    """Describe the exposure of a whole photo, (N, 3, H, W) and mask (N, 1, H, W): (N, 11).
+    """Describe the exposure of a whole photo, (N, 3, H, W) and mask (N, 1, H, W): (N, 12).
 
     A dark crop may be the shadow of a good photo or part of an underexposed one; only the whole
     photo tells which. Taken of the whole photo once, it is the same for all its tiles.
     """
-    return describe(thumbnail(degraded, mask), peak(degraded, mask))
+    return describe(thumbnail(degraded, mask), peak(degraded, mask), grain(degraded))
 
 
-def describe(thumbnail: Tensor, peak: Tensor) -> Tensor:
-    """Describe an exposure by `thumbnail` and `peak`: (N, 3, 64, 64), (N, 3, 1, 1) -> (N, 11)."""
+def describe(thumbnail: Tensor, peak: Tensor, grain: Tensor) -> Tensor:
+    """Describe an exposure by what the functions of these names return: (N, 12)."""
     luma = thumbnail.mean(1).flatten(1)
     quantiles = torch.quantile(luma, luma.new_tensor(QUANTILES), dim=1).T
-    return torch.cat([quantiles, peak.flatten(1)], 1)
+    return torch.cat([quantiles, peak.flatten(1), grain], 1)
 
 
 class Lift(nn.Module):
@@ -128,7 +145,7 @@ class Lift(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(
-            kaiming(nn.Linear(EXPOSURE, 64)),
+            kaiming(nn.Linear(TONES, 64)),
             nn.ReLU(),
             kaiming(nn.Linear(64, 64)),
             nn.ReLU(),
@@ -136,20 +153,20 @@ class Lift(nn.Module):
         )
 
     def forward(self, photo: Tensor, exposure: Tensor) -> Tensor:
-        """Brighten `photo`, (N, 3, H, W) in [0, 1], by its exposure, (N, 11); same shape.
+        """Brighten `photo`, (N, 3, H, W) in [0, 1], by its exposure, (N, 12); same shape.
 
         A photo of which it is not sure stays as it is: half a correction spoils a good photo of
         a dark thing and hardly helps a dark one.
         """
         gamma, gain = self.curve(exposure)
-        sure = gamma > MIN_LIFT
+        sure = (gamma > MIN_LIFT) & (exposure[:, TONES:, None, None] > MIN_GRAIN)
         if not sure.any():
             return photo
         return torch.where(sure, undarkened(photo, gamma, gain), photo)
 
     def curve(self, exposure: Tensor) -> tuple[Tensor, Tensor]:
         """Gamma and exposure to undo, each (N, 1, 1, 1), sure or not."""
-        logs = self.layers(2 * exposure - 1)[..., None, None]
+        logs = self.layers(2 * exposure[:, :TONES] - 1)[..., None, None]
         gamma, gain = logs.clamp(-1.5, 1.5).exp().split(1, 1)
         return gamma, gain
 

@@ -12,7 +12,17 @@ from enhancers.degradations import darken
 from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import Ladder, LadderConfig
-from enhancers.layers import EXPOSURE, MIN_LIFT, Lift, exposure, peak, thumbnail, undarkened
+from enhancers.layers import (
+    EXPOSURE,
+    MIN_GRAIN,
+    MIN_LIFT,
+    Lift,
+    exposure,
+    grain,
+    peak,
+    thumbnail,
+    undarkened,
+)
 from enhancers.vae import VAE, Latents
 from enhancers.weights import save_network, save_unet, write_training
 
@@ -342,7 +352,7 @@ def test_thumbnail_leaves_out_what_is_masked():
     assert torch.allclose(small[..., 25:], torch.tensor(0.8))
     assert torch.allclose(small[..., :24], torch.tensor(0.5))
     assert exposure(photo, mask).shape == (1, EXPOSURE)
-    assert torch.equal(exposure(photo, mask)[:, -3:], torch.full((1, 3), 0.8))
+    assert torch.equal(exposure(photo, mask)[:, -4:-1], torch.full((1, 3), 0.8))
 
 
 def test_peak_is_the_brightest_but_for_a_few_stray_pixels():
@@ -358,6 +368,16 @@ def test_peak_is_the_brightest_but_for_a_few_stray_pixels():
     )
 
 
+def test_grain_is_the_noise_of_photos_of_any_size():
+    generator = torch.Generator().manual_seed(0)
+    ramp = torch.linspace(0.3, 0.7, 1500).expand(1, 3, 1200, 1500)
+    for sigma in (0.0, 0.02, 0.1):
+        for photo in (ramp, ramp[..., :301, :299]):
+            noisy = photo + sigma * torch.randn(photo.shape, generator=generator)
+            assert float(grain(noisy)) == pytest.approx(sigma, rel=0.03, abs=1e-3)
+    assert float(grain(torch.rand(1, 3, 1, 1))) == 0
+
+
 def set_curve(lift: Lift, gamma: float, gain: float) -> None:
     """Make a lift predict this curve, whatever it sees."""
     with torch.no_grad():
@@ -371,17 +391,18 @@ def test_lift_undoes_underexposure():
     lift = Lift()
     set_curve(lift, 2.2, 0.6)
     dark = darken(photo, torch.tensor(2.2), torch.tensor(0.6))
-    assert torch.allclose(lift(dark, torch.rand(2, EXPOSURE)), photo, atol=1e-4)
+    assert torch.allclose(lift(dark, torch.ones(2, EXPOSURE)), photo, atol=1e-4)
     black = torch.zeros(1, 3, 2, 2)
     assert float(undarkened(black, torch.tensor(2.2), torch.tensor(0.6)).max()) < 0.1
 
 
 def test_lift_leaves_alone_what_it_is_not_sure_of():
     lift, photo = Lift(), torch.rand(1, 3, 4, 4)
-    set_curve(lift, MIN_LIFT - 0.01, 0.5)
-    assert torch.equal(lift(photo, torch.rand(1, EXPOSURE)), photo)
-    set_curve(lift, MIN_LIFT + 0.01, 0.5)
-    assert not torch.equal(lift(photo, torch.rand(1, EXPOSURE)), photo)
+    described = torch.rand(1, EXPOSURE)
+    for gamma, noise, stays in ((-0.01, 0.01, True), (0.01, -1e-4, True), (0.01, 1e-4, False)):
+        set_curve(lift, MIN_LIFT + gamma, 0.5)
+        described[:, -1] = MIN_GRAIN + noise
+        assert torch.equal(lift(photo, described), photo) == stays
 
 
 def test_untrained_lift_is_the_identity():

@@ -45,7 +45,7 @@ class Batch:
     degraded: Tensor
     mask: Tensor
     exposure: Tensor
-    """Of the whole degraded photo that each crop is from, (N, 11); see `layers.exposure`."""
+    """Of the whole degraded photo that each crop is from, (N, 12); see `layers.exposure`."""
 
 
 def read_photos(folder: Path, device: torch.device) -> tuple[list[Tensor], list[str]]:
@@ -101,6 +101,7 @@ class Mixture:
         clean, thumbnails, peaks = self._edited(self._crops(chosen, size), *whole)
         clean = quantise(clean)
         degraded, mask = clean.clone(), clean.new_zeros(n, 1, size, size)
+        grain = clean.new_ones(n, 1)  # of no matter where the tones are those of a good photo
         kinds = self.random.choice(len(SHARES), n, p=list(SHARES.values()))
         for index, kind in enumerate(SHARES):
             chosen = torch.from_numpy(np.flatnonzero(kinds == index)).to(self.device)
@@ -108,13 +109,14 @@ class Mixture:
                 continue
             if kind == "dark":
                 whole = thumbnails[chosen], peaks[chosen]
-                result, thumbnails[chosen], peaks[chosen] = self._dark(clean[chosen], *whole)
+                result, *whole = self._dark(clean[chosen], *whole)
+                thumbnails[chosen], peaks[chosen], grain[chosen] = whole
             elif kind == "scratches":
                 result, mask[chosen] = self._scratches(clean[chosen])
             else:
                 result = getattr(self, f"_{kind}")(clean[chosen])
             degraded[chosen] = quantise(result)
-        return Batch(clean, degraded, mask, describe(thumbnails, peaks))
+        return Batch(clean, degraded, mask, describe(thumbnails, peaks, grain))
 
     def _crops(self, chosen: np.ndarray, size: int) -> Tensor:
         crops = []
@@ -183,7 +185,7 @@ class Mixture:
         sigma = self._uniform(len(x), 0, 10)
         noisy = deg.add_noise(deg.darken(x, *curve), sigma, self.generator)
         thumbnails, peaks = (deg.darken(part, *curve) for part in whole)
-        return noisy, thumbnails, _noisy_peak(peaks, sigma)
+        return noisy, thumbnails, _noisy_peak(peaks, sigma), sigma[:, None] / 255
 
     def _curve(self, n: int) -> tuple[Tensor, Tensor]:
         """Gamma and exposure of n underexposed photos, about as `degradations.dark` pairs them."""

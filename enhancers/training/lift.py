@@ -21,7 +21,10 @@ def fit_lift(lift: Lift, mixture: Mixture, steps: int) -> float:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         thumbnails, peaks, clean = mixture.exposures(32, DARK_SHARE)
-        lifted = undarkened(thumbnails, *lift.curve(describe(thumbnails, peaks)))
+        lifted = undarkened(
+            thumbnails,
+            *lift.curve(describe(thumbnails, peaks, torch.ones_like(peaks[:, :1, 0, 0]))),
+        )
         error = (lifted - clean).abs().mean()
         optimizer.zero_grad()
         error.backward()
