@@ -603,6 +603,8 @@ def test_interrupted_workers_leave_whole_rows_and_no_processes(folder, tmp_path)
     started = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True,
         cwd=Path(__file__).parent.parent,
+        # What runs in the background of a shell is deaf to SIGINT, and so would its children be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (out.exists() and len(out.read_text().splitlines()) > 1):
