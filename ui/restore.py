@@ -6,6 +6,7 @@ import functools
 import html
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -266,12 +267,12 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
     table = plain_html(markup.empty_table(), elem_id="scores")
 
     # Handlers that speak Gradio: they only translate.
-    def shown(panels: dict[str, Panel], changed: dict[str, Panel]) -> dict:
+    def shown(panels: dict[str, Panel], changed: dict[str, Panel], began: float) -> dict:
         """Updates of viewer and buttons for the changed among the panels, which are updated."""
         panels |= {name: viewer.serve(pictures, panel) for name, panel in changed.items()}
         files = {name: panels[name].file for name in changed if name in downloads}
         ready = {name: panels[name].state == SHOWN for name in files}
-        return {pictures: viewer.state(panels.values())} | {
+        return {pictures: viewer.state(panels.values(), began)} | {
             downloads[name]: gr.DownloadButton(
                 value=file if ready[name] else None, interactive=ready[name]
             )
@@ -280,19 +281,20 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
 
     @for_people
     def preview(photo, how, degradation, severity, damage_seed, reference):
+        began = time.time()
         if photo is None:
-            yield shown({}, {INPUT: Panel(INPUT, "Input", "no photo yet")} | idle)
+            yield shown({}, {INPUT: Panel(INPUT, "Input", "no photo yet")} | idle, began)
             return
         if how == REFERENCE and reference is None:
             how = DEGRADED  # the original may still come
         task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
         with tempfile.TemporaryDirectory() as folder:
-            yield shown({}, show_input(task, Path(folder)) | idle)
+            yield shown({}, show_input(task, Path(folder)) | idle, began)
 
     @for_people
     def restore(photo, how, degradation, severity, damage_seed, reference, seed, *values):
+        began, panels = time.time(), {}
         task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
-        panels = {}
         with tempfile.TemporaryDirectory() as folder:
             views = watch(runner, task, seed, nested(enhancers, values), Path(folder))
             with closing(views):
@@ -301,7 +303,7 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
                     if view.table is not None:
                         updates[table] = view.table
                     if view.panels:
-                        updates |= shown(panels, view.panels)
+                        updates |= shown(panels, view.panels, began)
                     yield updates
 
     @for_people

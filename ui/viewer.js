@@ -33,6 +33,7 @@ class Viewer {
     this.handle = this.find(".handle");
     this.sides = [this.find(".left"), this.find(".right")];
     this.frames = [];
+    this.began = 0; // when the request began whose panels are shown
     this.mode = "all";
     this.single = 0; // index of the picture shown alone
     this.edge = 0.5; // of the wipe, as a part of the width
@@ -85,7 +86,9 @@ class Viewer {
   // What the server says
 
   update() {
-    const panels = this.props.value?.panels ?? [];
+    const { panels = [], began = 0 } = this.props.value ?? {};
+    if (began < this.began) return;
+    this.began = began;
     if (panels.map(({ key }) => key).join() !== this.frames.map(({ key }) => key).join()) {
       this.build(panels);
     }

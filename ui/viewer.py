@@ -24,7 +24,7 @@ _TEMPLATE, _STYLE, _SCRIPT = (
 STOP = """(value) => {
   const busy = ({ state }) => state === "waiting" || state === "running";
   const stop = (panel) => (busy(panel) ? { ...panel, state: "empty", note: "stopped" } : panel);
-  return { panels: value.panels.map(stop) };
+  return { ...value, panels: value.panels.map(stop) };
 }"""
 """For `js=`: the value after a run was stopped. In the browser, where it is always the latest."""
 
@@ -60,9 +60,13 @@ def viewer(panels: Iterable[Panel], **settings) -> gr.HTML:
     )
 
 
-def state(panels: Iterable[Panel]) -> dict:
-    """The value that shows these panels."""
-    return {"panels": [_as_json(panel) for panel in panels]}
+def state(panels: Iterable[Panel], began: float = 0.0) -> dict:
+    """The value that shows these panels.
+
+    began: time of the request that made them; the viewer takes nothing older than what it shows,
+    so that the last word of a run that was ended does not undo what ended it.
+    """
+    return {"panels": [_as_json(panel) for panel in panels], "began": began}
 
 
 def serve(component: gr.HTML, panel: Panel) -> Panel:
