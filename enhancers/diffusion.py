@@ -23,7 +23,7 @@ from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
-from enhancers.ladder import Ladder, LadderConfig, enlarge  # noqa: E402
+from enhancers.ladder import Ladder, LadderConfig, detail  # noqa: E402
 from enhancers.layers import exposure, kaiming  # noqa: E402
 from enhancers.weights import load_network, read_spec  # noqa: E402
 
@@ -100,8 +100,7 @@ class RestorationUNet(UNet2DModel):
         view = 0.5 * state / alpha_bar.sqrt().clamp(min=1e-4) + 0.5
         news = trust.sqrt() * (view - estimate)  # of about the same size at every noise level
         removed = (degraded - estimate) * (1 - mask)
-        detail = estimate - enlarge(F.avg_pool2d(estimate, 4), 4)
-        small = DETAIL_SCALE * torch.cat([news, removed, detail], 1)
+        small = DETAIL_SCALE * torch.cat([news, removed, detail(estimate)], 1)
         x = F.pixel_unshuffle(torch.cat([2 * estimate - 1, small, mask], 1), 2)
         head = F.pixel_shuffle(self(x, timestep).sample.to(state.dtype), 2)
         # The less is left to correct, the smaller the correction (cf. c_out, Karras et al. 2022);

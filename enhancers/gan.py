@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled
-from enhancers.ladder import FACTORS, Ladder, LadderConfig, enlarge
+from enhancers.ladder import FACTORS, Ladder, LadderConfig, detail
 from enhancers.layers import conv1x1, conv3x3, exposure
 from enhancers.weights import load_network, read_spec
 
@@ -77,8 +77,8 @@ class Discriminator(nn.Module):
         """Logits that `photo` is real, given what it was restored from; (N, 1, H/8, W/8)."""
         # Detail apart and enlarged: it is what tells real photos from restored ones.
         pictures = torch.cat([photo, degraded], 1)
-        detail = pictures - enlarge(F.avg_pool2d(pictures, 4), 4)
-        x = F.pixel_unshuffle(torch.cat([2 * pictures - 1, DETAIL_SCALE * detail, mask], 1), 2)
+        fine = DETAIL_SCALE * detail(pictures)
+        x = F.pixel_unshuffle(torch.cat([2 * pictures - 1, fine, mask], 1), 2)
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
         return self.logit(x)

@@ -170,3 +170,8 @@ def _add_band(pixels: Tensor | None, band: Tensor) -> Tensor:
 def enlarge(x: Tensor, factor: int) -> Tensor:
     """Bilinear interpolation to `factor` times the size."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def detail(x: Tensor) -> Tensor:
+    """What an average over 4x4 pixels leaves out; sides divisible by 4."""
+    return x - enlarge(F.avg_pool2d(x, 4), 4)

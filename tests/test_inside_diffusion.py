@@ -6,25 +6,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 from skimage import data
+from tiny import tiny_enhancers
 
 from enhancers import images, load
 from enhancers.degradations import degrade
-from enhancers.diffusion import RestorationUNet, make_scheduler
+from enhancers.diffusion import make_scheduler
 from enhancers.inside import fitted, nothing
 from enhancers.inside.diffusion import SCHEDULERS, forward, spread_timesteps, visible, walk
-from enhancers.ladder import Ladder, LadderConfig
-from enhancers.weights import save_network, save_unet
 from eval.metrics import psnr
 
 
 @pytest.fixture(scope="module")
 def diffusion(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights") / "diffusion"
-    torch.manual_seed(0)
-    unet = RestorationUNet(block_out_channels=(8, 16, 16), layers_per_block=1)
-    save_network(Ladder(LadderConfig((16, 16, 16), (4, 4, 12))), folder / "mean")
-    save_unet(unet, make_scheduler(), folder)
-    return load("diffusion", folder=folder)
+    return tiny_enhancers(tmp_path_factory.mktemp("weights"))["diffusion"]
 
 
 def test_forward_marginals_have_the_schedulers_mean_and_variance(diffusion):
