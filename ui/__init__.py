@@ -50,7 +50,7 @@ def build_demo(enhancers: Sequence[Enhancer]) -> gr.Blocks:
                 form = restore_tab(runner)
             with gr.Tab("Leaderboard", id="leaderboard") as tab:
                 leaderboard_tab(tab)
-            inside_tabs(runner.enhancers, form)
+            inside_tabs(runner.enhancers, form, runner.line)
         gr.Markdown(
             "Photos are processed on this server, seen by nobody else, and deleted within two "
             "hours. A generative model may invent detail: do not take its pictures for evidence.",

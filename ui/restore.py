@@ -96,13 +96,14 @@ def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path
     waiting = {name: Panel(name, spec.title, "waiting", WAITING) for name, spec in specs.items()}
     panels = show_input(task, folder) | waiting
     yield View(markup.status("Starting", 0), markup.table(list(rows.values()), scored), panels)
-    panels, done = dict(panels), 0
+    panels, done, total = dict(panels), 0, 0.0
     with closing(runner.run(task.degraded, task.mask, seed=seed, options=options)) as updates:
         try:
             for update in updates:
                 table, changed, event = None, {}, update.event
                 if event and event.restored is not None:
                     done += 1
+                    total += 0 if event.kept else event.seconds
                     name = event.name
                     meta = job.metadata(task, specs[name], seed, options.get(name, {}))
                     file = job.save(event.restored, task, folder, name, meta)
@@ -110,7 +111,7 @@ def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path
                         specs[name].title, job.scores(event.restored, task), event.seconds
                     )
                     table = markup.table(list(rows.values()), scored)
-                    note = f"{event.seconds:.1f} s"
+                    note = f"{event.seconds:.1f} s" + event.kept * ", kept from before"
                     changed = {name: replace(panels[name], note=note, state=SHOWN, file=file)}
                 elif event:
                     changed = {event.name: at_work(panels[event.name], event, task, folder)}
@@ -120,13 +121,12 @@ def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path
                 elif update.name:
                     text = f"{specs[update.name].title} at work ({done + 1} of {len(specs)})"
                 else:
-                    text = "Waiting for an earlier run to stop"
+                    text = f"Waiting: {update.ahead} before you"
                 status = markup.status(text, update.fraction, update.seconds_left)
                 yield View(status, table, changed)
         except Exception as error:
             yield View(markup.status("Failed"), panels=failed(panels, error))
             raise
-    total = sum(row.seconds or 0 for row in rows.values())
     yield View(markup.status(f"Done in {total:.1f} s.", 1))
 
 

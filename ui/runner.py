@@ -13,6 +13,11 @@ import torch
 from torch import Tensor
 
 from enhancers.base import Enhancer
+from ui.cache import Cache, key_of
+from ui.line import Line
+
+CACHE_BYTES = 256 << 20
+"""How much of what was restored is kept for those who ask for the same again."""
 
 HEARTBEAT = 0.25
 """Seconds after which a silent run reports, so that it can be stopped and its clock moves."""
@@ -35,6 +40,8 @@ class Event:
     """(1, 3, H, W), once the method is done."""
     seconds: float = 0.0
     """Time the method took so far."""
+    kept: bool = False
+    """Whether it was made earlier, for the same request; `seconds` is the time it took then."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,15 @@ class Update:
     """How far a run is, and the event that moved it."""
 
     name: str
-    """The method at work; empty while an earlier run is still stopping."""
+    """The method at work; empty while others have their turn."""
     fraction: float
     """Of the whole run, 0-1, by expected time."""
     seconds_left: float | None
     """None until there is something to tell it by."""
     event: Event | None = None
     """None for a heartbeat."""
+    ahead: int = 0
+    """How many runs are before this one in the line."""
 
 
 class Stopped(Exception):  # noqa: N818 - a request, not an error
@@ -60,7 +69,9 @@ class Runner:
 
     def __init__(self, enhancers: Sequence[Enhancer]):
         self.enhancers = {enhancer.spec.name: enhancer for enhancer in enhancers}
-        self._turn = threading.Lock()
+        self.line = Line()
+        """Where everything waits that uses the enhancers: they serve one at a time."""
+        self._cache = Cache(CACHE_BYTES)
         self._rates: dict[tuple[str, tuple], float] = {}
 
     def run(
@@ -81,19 +92,19 @@ class Runner:
         clock = _Clock({name: self._expected(name, options[name], pixels) for name in options})
         events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         stop = threading.Event()
+        place = self.line.join()
 
         def work() -> None:
-            while not self._turn.acquire(timeout=HEARTBEAT):
-                if stop.is_set():
-                    return
-            try:
-                for name in clock.order:
-                    self._restore(name, degraded, mask, seed, options[name], events.put, stop)
-                events.put(None)
-            except Exception as error:
-                events.put(error)
-            finally:
-                self._turn.release()
+            with place:
+                while not place.wait(HEARTBEAT):
+                    if stop.is_set():
+                        return
+                try:
+                    for name in clock.order:
+                        self._restore(name, degraded, mask, seed, options[name], events.put, stop)
+                    events.put(None)
+                except Exception as error:
+                    events.put(error)
 
         threading.Thread(target=work, daemon=True, name="restore").start()
         try:
@@ -109,7 +120,8 @@ class Runner:
                     clock.note(event)
                     yield Update(event.name, clock.fraction, clock.seconds_left, event)
                 if not arrived:
-                    yield Update(clock.name, clock.fraction, clock.seconds_left)
+                    waits = 0 if clock.name else place.ahead
+                    yield Update(clock.name, clock.fraction, clock.seconds_left, ahead=waits)
         finally:
             stop.set()
 
@@ -138,10 +150,16 @@ class Runner:
             report(Event(name, step, steps, preview, seconds=time.perf_counter() - start))
 
         on_step(0, 0, None)
+        key = key_of(self.enhancers[name].spec, degraded, mask, seed, options)
+        if kept := self._cache.get(key):
+            report(Event(name, restored=kept.restored, seconds=kept.seconds, kept=True))
+            return
         restored = self.enhancers[name].restore(
             degraded, mask, seed=seed, on_step=on_step, **options
         )
-        report(Event(name, restored=restored.clone(), seconds=time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        self._cache.put(key, restored, seconds)
+        report(Event(name, restored=restored.clone(), seconds=seconds))
 
     def _expected(self, name: str, options: Mapping[str, float], pixels: int) -> float | None:
         """Seconds a method will take, by its last run with these options, or else with any."""

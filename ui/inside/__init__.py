@@ -10,6 +10,7 @@ from enhancers.base import Enhancer
 from ui.inside import diffusion, gan, ranking, vae
 from ui.inside.exhibit import CSS, Exhibit, lay_out
 from ui.inside.pictures import SIDE
+from ui.line import Line
 
 __all__ = ["CSS", "inside_tabs"]
 
@@ -20,24 +21,31 @@ PHOTO = (
 )
 
 
-def inside_tabs(enhancers: dict[str, Enhancer], form: Sequence[gr.components.Component]) -> None:
+def inside_tabs(
+    enhancers: dict[str, Enhancer], form: Sequence[gr.components.Component], line: Line
+) -> None:
     """Add a tab per family, and one on their ranking, to the present `gr.Tabs`.
 
-    form: the photo and what is done to it, as `pictures.load_subject` takes them.
+    form: the photo and what is done to it, as `pictures.load_subject` takes them. line: where
+    everything waits that uses the enhancers.
     """
     if "vae" in enhancers:
-        _tab("VAE", "vae", vae.exhibits(enhancers["vae"]), form)
+        _tab("VAE", "vae", vae.exhibits(enhancers["vae"]), form, line)
     if "gan" in enhancers:
-        _tab("GAN", "gan", gan.exhibits(enhancers), form)
+        _tab("GAN", "gan", gan.exhibits(enhancers), form, line)
     if "diffusion" in enhancers:
-        _tab("Diffusion", "diffusion", diffusion.exhibits(enhancers["diffusion"]), form)
-    _tab("Why these ranks", "why", ranking.exhibits(enhancers), form)
+        _tab("Diffusion", "diffusion", diffusion.exhibits(enhancers["diffusion"]), form, line)
+    _tab("Why these ranks", "why", ranking.exhibits(enhancers), form, line)
 
 
 def _tab(
-    title: str, key: str, exhibits: Sequence[Exhibit], form: Sequence[gr.components.Component]
+    title: str,
+    key: str,
+    exhibits: Sequence[Exhibit],
+    form: Sequence[gr.components.Component],
+    line: Line,
 ) -> None:
     with gr.Tab(title, id=f"inside-{key}"):
         gr.Markdown(PHOTO, elem_classes="small-print")
         for exhibit in exhibits:
-            lay_out(exhibit, form)
+            lay_out(exhibit, form, line)

@@ -20,7 +20,9 @@ from torch import Tensor
 from enhancers import images
 from ui import markup
 from ui.inside.pictures import load_subject
+from ui.line import Line
 from ui.restore import for_people, plain_html
+from ui.runner import HEARTBEAT
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -176,7 +178,7 @@ def _chart(exhibit: Exhibit) -> gr.Plot:
 _PARTS = {"pictures": _strip, "film": _film, "chart": _chart}
 
 
-def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component]) -> None:
+def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component], line: Line) -> None:
     """Add an exhibit to the present `gr.Blocks`. form: the inputs of `load_subject`."""
     with gr.Column(elem_id=f"inside-{exhibit.key}", elem_classes="exhibit"):
         gr.Markdown(f"## {exhibit.title}\n{exhibit.about}", elem_classes="about")
@@ -195,8 +197,11 @@ def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component]) -> None:
     def present(*values):
         given, chosen = values[: len(inputs)], values[len(inputs) :]
         subjects = [] if exhibit.alone else [load_subject(*given)]
-        for view in exhibit.show(*subjects, *chosen):
-            yield _updates(view, status, told, shown)
+        with line.join() as place:
+            while not place.wait(HEARTBEAT):
+                yield {status: markup.status(f"Waiting: {place.ahead} before you")}
+            for view in exhibit.show(*subjects, *chosen):
+                yield _updates(view, status, told, shown)
 
     events = [button.click]
     if exhibit.live:
