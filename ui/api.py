@@ -6,7 +6,6 @@ import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -53,9 +52,8 @@ def add_endpoints(runner: Runner) -> None:
         A client that iterates over the job gets each picture as soon as it is ready.
         """
         options = checked_options(runner, options)
-        task = job.prepare(photo, DEGRADED if reference is None else REFERENCE, reference=reference)
-        if mask is not None:
-            task = replace(task, mask=job.load_mask(mask, task))
+        how = DEGRADED if reference is None else REFERENCE
+        task = job.prepare(photo, how, reference=reference, mask=mask)
         seed = job.check_seed(seed)
         report = {"input": _finite(job.scores(task.degraded, task))}
         files = dict.fromkeys(names)

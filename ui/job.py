@@ -24,6 +24,11 @@ LARGEST_SEED = 2**32 - 1
 MAX_PIXELS = 4096 * 3072
 """Largest photo the page takes: what a phone takes, and what the people in the queue can bear."""
 
+BASELINE_PIXELS, BASELINE_HOLES = 2_000_000, 60_000
+"""Pixels, and lost ones among them, up to which a classical method takes seconds."""
+SLOW = ("nlm", "lucy")
+"""Classical methods that take some 20 s per million pixels."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -38,6 +43,8 @@ class Job:
     """(1, 3, H, W), or None where the truth is not known."""
     damage: str
     """How the photo was damaged, for people and for the saved file."""
+    degradation: str | None = None
+    """Which of `DEGRADATIONS` it was damaged by; None where it came damaged."""
 
 
 def prepare(
@@ -47,27 +54,35 @@ def prepare(
     severity: float | None = None,
     seed: float = 0,
     reference: str | Path | None = None,
+    mask: str | Path | None = None,
 ) -> Job:
     """Load a photo and do what `how` says.
 
-    severity: in the unit of the degradation; None takes its default. Raises ValueError, of which
-    `images.ImageError` is one, with a sentence for the user.
+    severity: in the unit of the degradation; None takes its default. mask: a picture of the
+    photo's size, upright, white where pixels are lost; where the photo is damaged here, they are
+    painted over. Raises ValueError, of which `images.ImageError` is one, with a sentence for the
+    user.
     """
     if photo is None:
         raise ValueError("Choose a photo first: upload one, or pick an example.")
     loaded = load(photo)
+    size = tuple(loaded.pixels.shape[-2:])
+    painted = None if mask is None else load_mask(mask, size)
     if how == DAMAGE:
-        degraded, mask = damaged(loaded.pixels, degradation, severity, seed)
+        degraded, lost = damaged(loaded.pixels, degradation, severity, seed)
+        if painted is not None:  # as lost as the scratches of `degrade`, and as white
+            degraded, lost = torch.maximum(degraded, painted), torch.maximum(lost, painted)
         kind = DEGRADATIONS[degradation]
         amount = kind.default if severity is None else severity
-        damage = f"{kind.title} {amount:g} ({kind.unit}), seed {seed:g}"
-        return Job(loaded, degraded, mask, images.quantise(loaded.pixels), damage)
+        damage = f"{kind.title} {amount:g} ({kind.unit}), seed {seed:g}{_painted(painted)}"
+        clean = images.quantise(loaded.pixels)
+        return Job(loaded, degraded, lost, clean, damage, degradation)
     if how not in (DEGRADED, REFERENCE):
         raise ValueError(f"A photo is {DAMAGE!r}, {DEGRADED!r} or {REFERENCE!r}, not {how!r}.")
     degraded = images.quantise(loaded.pixels)
-    mask = degraded.new_zeros(1, 1, *degraded.shape[2:])
+    lost = degraded.new_zeros(1, 1, *size) if painted is None else painted
     clean = _original(reference, degraded) if how == REFERENCE else None
-    return Job(loaded, degraded, mask, clean, "as given")
+    return Job(loaded, degraded, lost, clean, f"as given{_painted(painted)}")
 
 
 def load(path: str | Path) -> images.Photo:
@@ -76,10 +91,29 @@ def load(path: str | Path) -> images.Photo:
         return images.load(path, max_pixels=MAX_PIXELS)
 
 
-def load_mask(path: str | Path, job: Job) -> Tensor:
-    """Load a mask, white where pixels are lost, (1, 1, H, W). Raises `images.ImageError`."""
+def load_mask(path: str | Path, size: tuple[int, int]) -> Tensor:
+    """Load a mask for a photo of `size` (H, W), white where pixels are lost, (1, 1, H, W).
+
+    Raises `images.ImageError`.
+    """
     with _without_folder(path):
-        return images.load_mask(path, tuple(job.degraded.shape[-2:]))
+        return images.load_mask(path, size)
+
+
+def baseline(job: Job) -> str | None:
+    """Name the method of `enhancers.classical` to hold the networks against on this photo.
+
+    Holes ask for one that fills them. Those that take tens of seconds are passed over, and a photo
+    or holes too large for the rest leave None: no classical method can be stopped on its way.
+    """
+    from enhancers import classical  # scikit-image takes seconds to import
+
+    H, W = job.degraded.shape[-2:]
+    holes = int(job.mask.sum())
+    if H * W > BASELINE_PIXELS or holes > BASELINE_HOLES:
+        return None
+    kind = "scratches" if holes else job.degradation or "noise"
+    return next(name for name in classical.suited(kind) if name not in SLOW)
 
 
 def damaged(
@@ -148,6 +182,11 @@ def _without_folder(path: str | Path) -> Iterator[None]:
         yield
     except images.ImageError as error:
         raise images.ImageError(str(error).replace(str(path), Path(path).name)) from error
+
+
+def _painted(mask: Tensor | None) -> str:
+    """What is to be said of a mask beside the damage."""
+    return "" if mask is None else f", {100 * float(mask.mean()):.1f}% masked"
 
 
 def _original(reference: str | Path | None, degraded: Tensor) -> Tensor:
