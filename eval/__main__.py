@@ -1,7 +1,14 @@
-"""`python -m eval`: see `eval.benchmark`."""
+"""`python -m eval`: see `eval.benchmark`; with a first word, `eval.shipped`."""
 
 import sys
+from importlib import import_module
 
-from eval.benchmark import main
+COMMANDS = {"leaderboard": "eval.shipped"}
 
-sys.exit(main())
+arguments = sys.argv[1:]
+name = COMMANDS.get(arguments[0]) if arguments else None
+sys.exit(
+    import_module(name).main(arguments[1:])
+    if name
+    else import_module("eval.benchmark").main(arguments)
+)

@@ -79,6 +79,19 @@ class Damage:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is to be measured, in the words of the command line."""
+
+    data: Sequence[str]
+    degradations: str = "standard"
+    methods: str = "all"
+    metrics: str = "standard"
+    limit: int | None = None
+    """Only so many photos of each dataset; None for all."""
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
 class Work:
     """What one method has to do with one damaged photo."""
 
@@ -334,27 +347,9 @@ def _measured(
     return restored, {name: values[name] for name in names}
 
 
-def run(
-    datasets: Iterable[Dataset],
-    damages: Sequence[Damage],
-    restorers: dict[Method, Restore],
-    results: Results,
-    *,
-    seeds: int = 1,
-    names: Iterable[str] = metrics.STANDARD,
-) -> int:
-    """Measure what `results` does not hold yet, here and now, with a progress bar on stderr.
-
-    Returns the number of photos that could not be read; each is named on stderr.
-    """
-    jobs = plan(datasets, damages, tuple(restorers), results, seeds=seeds, names=names)
-    outcomes = (outcome for job in jobs for outcome in perform(job, restorers))
-    return record(jobs, outcomes, results)
-
-
-def record(jobs: Sequence[Job], outcomes: Iterable[Outcome], results: Results) -> int:
-    """Write rows as they come, with a progress bar. Returns how many photos were unreadable."""
-    skipped = set()
+def record(jobs: Sequence[Job], outcomes: Iterable[Outcome], results: Results) -> set[str]:
+    """Write rows as they come, with a progress bar. Returns the photos that were unreadable."""
+    skipped: set[str] = set()
     with tqdm(total=sum(job.restorations for job in jobs), unit="restoration") as bar:
         for outcome in outcomes:
             if outcome.error:
@@ -366,41 +361,63 @@ def record(jobs: Sequence[Job], outcomes: Iterable[Outcome], results: Results) -
             for run, values in outcome.rows:
                 results.add(run, values)
             bar.update(outcome.restorations)
-    return len(skipped)
+    return skipped
 
 
-def commit() -> str:
-    """Return the commit checked out, with `-dirty` if files differ from it, or `unknown`."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+def commit(but: Path | None = None) -> str:
+    """Return the commit checked out, with `-dirty` if files differ from it, or `unknown`.
+
+    but: a file that may differ, such as the one that is being written.
+    """
+    root = Path(__file__).resolve().parent.parent
+    changed = ["git", "status", "--porcelain", "--untracked-files=no", "--", "."]
+    if but is not None and but.resolve().is_relative_to(root):
+        changed.append(f":(exclude){but.resolve().relative_to(root).as_posix()}")
     try:
-        result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        head, dirty = (
+            subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+            for command in (["git", "rev-parse", "--short=12", "HEAD"], changed)
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return result.stdout.strip()
+    return head.strip() + ("-dirty" if dirty else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 1 if a photo could not be read."""
     parser = _parser()
     args = parser.parse_args(argv)
+    request = Request(
+        args.data, args.degradations, args.methods, args.metrics, args.limit, args.seeds
+    )
+    return measure_all([request], args, parser)
+
+
+def measure_all(
+    requests: Sequence[Request], args: argparse.Namespace, parser: argparse.ArgumentParser
+) -> int:
+    """Measure what each request asks for, one after the other, into one file; print its summary.
+
+    args: what `add_run_options` reads. Returns the exit status.
+    """
     threads = args.threads or (1 if args.workers > 1 else torch.get_num_threads())
     torch.set_num_threads(threads)
     group = parallel.Group(args.device)
     try:
-        # Whatever is wrong with the request shows here, before the long work.
+        # Whatever is wrong with a request shows here, before the long work.
         if args.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("No CUDA device was found; leave --device out.")
         if args.workers > 1 and (group.size > 1 or args.device == "cuda"):
             raise ValueError("--workers are processes of the processor; leave it out.")
-        damages = parse_damages(args.degradations)
-        methods = parse_methods(args.methods)
-        names = parse_metrics(args.metrics)
+        asked = [
+            (parse_damages(r.degradations), parse_methods(r.methods), parse_metrics(r.metrics))
+            for r in requests
+        ]
         with group.main_first():
-            datasets = _open_all(args.data, args.limit)
-        restorers, weights = load_restorers(methods, group.device)
-        now = commit()
+            opened = [_open_all(request.data, request.limit) for request in requests]
+        every = dict.fromkeys(method for _, methods, _ in asked for method in methods)
+        restorers, weights = load_restorers(every, group.device)
+        now = commit(args.out)
         stamps = {
             name: Stamp(now, sha256, torch.__version__, args.device, str(threads))
             for name, sha256 in weights.items()
@@ -408,23 +425,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = Results(args.out, stamps) if group.is_main else None
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    skipped: set[str] = set()
     try:
-        jobs = []
-        if group.is_main:
-            jobs = plan(datasets, damages, methods, results, seeds=args.seeds, names=names)
-        if args.workers > 1:
-            outcomes = parallel.by_workers(jobs, args.workers, methods)
-        else:
+        if args.workers == 1:
             warm_up(restorers.values())
-            outcomes = group.by_members(jobs, lambda job: perform(job, restorers, group.device))
-        if not group.is_main:
-            for _ in outcomes:
-                pass
-            return 0
-        skipped = record(jobs, outcomes, results)
+        for request, datasets, (damages, methods, names) in zip(
+            requests, opened, asked, strict=True
+        ):
+            jobs = []
+            if group.is_main:  # what the requests before have measured is there by now
+                jobs = plan(datasets, damages, methods, results, seeds=request.seeds, names=names)
+            if args.workers > 1:
+                outcomes = parallel.by_workers(jobs, args.workers, methods)
+            else:
+                outcomes = group.by_members(jobs, lambda job: perform(job, restorers, group.device))
+            if group.is_main:
+                skipped |= record(jobs, outcomes, results)
+            else:
+                for _ in outcomes:
+                    pass
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on with {args.out}.", file=sys.stderr)
         return 130
+    if not group.is_main:
+        return 0
     table = summarise(read_results(args.out))
     print(format_summary(table))
     print(f"\nMeans (95% interval over n photos) of {args.out}; pictures rounded to 8 bit.")
@@ -471,12 +495,6 @@ def _parser() -> argparse.ArgumentParser:
         f"{', '.join(metrics.STANDARD)}; {SECONDS} come in any case",
     )
     parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("results.csv"),
-        help="appended to; what it holds is not measured again (default: %(default)s)",
-    )
-    parser.add_argument(
         "--seeds",
         type=positive,
         default=1,
@@ -484,6 +502,18 @@ def _parser() -> argparse.ArgumentParser:
         help="restore each damaged photo with seeds 0 to N-1, by methods that may draw numbers",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="only N photos per dataset")
+    add_run_options(parser, Path("results.csv"))
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser, out: Path) -> None:
+    """Add the options that say how to measure, and into which file; out: the default."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=out,
+        help="appended to; what it holds is not measured again (default: %(default)s)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--workers", type=positive, default=1, metavar="N", help="processes (default: 1)"
@@ -494,7 +524,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processor threads of each process (default: all of one process, 1 of several)",
     )
-    return parser
 
 
 def positive(text: str) -> int:

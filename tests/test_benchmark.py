@@ -1,6 +1,7 @@
 import csv
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from eval.benchmark import (
     parse_methods,
     parse_metrics,
 )
+from eval.leaderboard import LEADERBOARD
 from eval.protocols import damage_generator
 from eval.results import COLUMNS, Results, Run, Stamp, format_summary, read_results, summarise
 
@@ -712,12 +714,24 @@ def test_results_say_what_is_missing(tmp_path):
     assert Results(path, stamps).missing(other, ("psnr",)) == ("psnr",)
 
 
-def test_commit_is_known_or_says_so(monkeypatch):
-    assert benchmark.commit()
+def test_commit_is_known_or_says_so(monkeypatch, tmp_path):
+    assert re.fullmatch("[0-9a-f]{12}(-dirty)?", benchmark.commit())
+    asked = []
+
+    def changed(command, **_):
+        asked.append(command)
+        return SimpleNamespace(stdout="abc\n" if "rev-parse" in command else " M eval/x.py\n")
+
+    monkeypatch.setattr(benchmark.subprocess, "run", changed)
+    assert benchmark.commit(LEADERBOARD) == "abc-dirty"
+    assert ":(exclude)assets/leaderboard.csv" in asked[-1]
+    benchmark.commit(tmp_path / "elsewhere.csv")
+    assert asked[-1][-1] == "."
     monkeypatch.setattr(
-        benchmark.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="abc-dirty\n")
-    )
-    assert benchmark.commit() == "abc-dirty"
+        benchmark.subprocess, "run", lambda command, **_: SimpleNamespace(
+            stdout="abc\n" if "rev-parse" in command else "")
+    )  # fmt: skip
+    assert benchmark.commit() == "abc"
 
     def no_git(*_, **__):
         raise FileNotFoundError("git")
