@@ -177,6 +177,13 @@ def test_result_says_how_to_make_it_again(photo, tmp_path):
     assert json.loads(text["options"]) == {"steps": 2}
     assert text["weights_sha256"] == "sha-of-diffusion"
     assert text["damage"] == "JPEG 20 (quality), seed 0"
+    recipe = {"how": DAMAGE, "degradation": "jpeg", "severity": 20, "damage_seed": 0}
+    assert json.loads(text["recipe"]) == recipe
+    assert json.loads(text["versions"])["torch"] == torch.__version__
+    assert float(text["seconds"]) >= 0
+    given = Image.open(tmp_path / "slope.input.png").text
+    assert given["photo"] == "slope.png"
+    assert json.loads(given["recipe"]) == recipe
 
 
 def test_without_truth_no_scores_are_shown(photo, tmp_path):

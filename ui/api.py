@@ -33,7 +33,7 @@ def degrade(
         folder = Path(name)
         mask = folder / "mask.png"
         images.to_pil(task.mask.expand(-1, 3, -1, -1)).convert("L").save(mask)
-        yield job.save(task.degraded, task, folder, degradation, {"damage": task.damage}), str(mask)
+        yield job.save(task.degraded, task, folder, degradation, job.provenance(task)), str(mask)
 
 
 def add_endpoints(runner: Runner) -> None:

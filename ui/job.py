@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from enhancers import images
 from enhancers.base import Spec
 from enhancers.degradations import DEGRADATIONS, degrade
 from eval.metrics import measure
+from ui.bundle import versions
 
 DAMAGE, DEGRADED, REFERENCE = "damage", "degraded", "reference"
 """What a photo is: clean, to be damaged here; degraded; degraded, with its original at hand."""
@@ -45,6 +46,8 @@ class Job:
     """How the photo was damaged, for people and for the saved file."""
     degradation: str | None = None
     """Which of `DEGRADATIONS` it was damaged by; None where it came damaged."""
+    recipe: Mapping[str, str | float] = field(default_factory=dict)
+    """What was asked for, to do the same again."""
 
 
 def prepare(
@@ -76,13 +79,14 @@ def prepare(
         amount = kind.default if severity is None else severity
         damage = f"{kind.title} {amount:g} ({kind.unit}), seed {seed:g}{_painted(painted)}"
         clean = images.quantise(loaded.pixels)
-        return Job(loaded, degraded, lost, clean, damage, degradation)
+        recipe = {"how": how, "degradation": degradation, "severity": amount, "damage_seed": seed}
+        return Job(loaded, degraded, lost, clean, damage, degradation, recipe)
     if how not in (DEGRADED, REFERENCE):
         raise ValueError(f"A photo is {DAMAGE!r}, {DEGRADED!r} or {REFERENCE!r}, not {how!r}.")
     degraded = images.quantise(loaded.pixels)
     lost = degraded.new_zeros(1, 1, *size) if painted is None else painted
     clean = _original(reference, degraded) if how == REFERENCE else None
-    return Job(loaded, degraded, lost, clean, f"as given{_painted(painted)}")
+    return Job(loaded, degraded, lost, clean, f"as given{_painted(painted)}", recipe={"how": how})
 
 
 def load(path: str | Path) -> images.Photo:
@@ -163,16 +167,25 @@ def save_preview(picture: Tensor, job: Job, folder: Path, suffix: str) -> str:
     return str(path)
 
 
+def provenance(job: Job) -> dict[str, str]:
+    """What was done to the photo, to be stored in the file of any picture of it."""
+    return {
+        "Software": "Triptych",
+        "photo": job.photo.name,
+        "damage": job.damage,
+        "recipe": json.dumps(dict(job.recipe)),
+        "versions": json.dumps(versions()),
+    }
+
+
 def metadata(job: Job, spec: Spec, seed: int, options: Mapping[str, float]) -> dict[str, str]:
     """What it takes to make a restored picture again, to be stored in its file."""
     values = {option.name: option.default for option in spec.options} | dict(options)
-    return {
-        "Software": "Triptych",
+    return provenance(job) | {
         "method": spec.name,
         "seed": str(seed),
         "options": json.dumps(values),
         "weights_sha256": spec.sha256,
-        "damage": job.damage,
     }
 
 

@@ -73,7 +73,7 @@ def for_people(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
 
 def show_input(task: Job, folder: Path) -> dict[str, Panel]:
     """The photo as the methods will see it, and the truth where it is known."""
-    file = job.save(task.degraded, task, folder, INPUT, {"Software": "Triptych"} | _damage(task))
+    file = job.save(task.degraded, task, folder, INPUT, job.provenance(task))
     size = f"{task.degraded.shape[-1]}×{task.degraded.shape[-2]}"
     panels = {INPUT: Panel(INPUT, "Input", f"{size}, {task.damage}", SHOWN, file)}
     if task.clean is not None:
@@ -106,6 +106,7 @@ def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path
                     total += 0 if event.kept else event.seconds
                     name = event.name
                     meta = job.metadata(task, specs[name], seed, options.get(name, {}))
+                    meta["seconds"] = f"{event.seconds:.3f}"
                     file = job.save(event.restored, task, folder, name, meta)
                     rows[name] = markup.Row(
                         specs[name].title, job.scores(event.restored, task), event.seconds
@@ -154,10 +155,6 @@ def nested(enhancers: Sequence, values: Sequence[float]) -> dict[str, dict[str, 
     """Values of the option sliders, in the order of `spec.options`, by method and option."""
     rest = iter(values)
     return {e.spec.name: {o.name: next(rest) for o in e.spec.options} for e in enhancers}
-
-
-def _damage(task: Job) -> dict[str, str]:
-    return {"damage": task.damage}
 
 
 def severity_slider(name: str) -> dict:
