@@ -124,6 +124,14 @@ def damaged(
     clean: Tensor, degradation: str, severity: float | None = None, seed: float = 0
 ) -> tuple[Tensor, Tensor]:
     """Damage a photo: (degraded, mask). Raises ValueError for an unknown name, severity or seed."""
+    amount = check_damage(degradation, severity)
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    degraded, mask = degrade(clean, degradation, amount, generator=generator)
+    return images.quantise(degraded), mask
+
+
+def check_damage(degradation: str, severity: float | None = None) -> float:
+    """Return the severity, or the default one. Raises ValueError for one that does not exist."""
     if degradation not in DEGRADATIONS:
         raise ValueError(
             f"There is no degradation {degradation!r}; there are {', '.join(DEGRADATIONS)}."
@@ -135,9 +143,7 @@ def damaged(
             f"{kind.title} ({kind.unit}) goes from {kind.low:g} to {kind.high:g}, "
             f"but got {amount:g}."
         )
-    generator = torch.Generator().manual_seed(check_seed(seed))
-    degraded, mask = degrade(clean, degradation, amount, generator=generator)
-    return images.quantise(degraded), mask
+    return amount
 
 
 def check_seed(seed: float | None) -> int:
