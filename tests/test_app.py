@@ -157,7 +157,7 @@ def test_run_shows_every_result_in_order_with_scores(photo, tmp_path):
     views = list(watch(runner, task, 3, {}, tmp_path))
     panels = [panel for view in views for panel in view.panels.values()]
     shown = [panel.key for panel in panels if panel.state == "shown"]
-    assert shown == ["input", "truth", "vae", "gan", "diffusion"]
+    assert shown == ["input", "truth", "classical", "vae", "gan", "diffusion"]
     assert np.array_equal(pixels(panels[1].file), images.to_uint8(task.clean))
     table = views[-2].table
     assert table.count(">best<") == 3
@@ -190,7 +190,7 @@ def test_without_truth_no_scores_are_shown(photo, tmp_path):
     views = list(watch(Runner(fake_enhancers()), job.prepare(photo, DEGRADED), 0, {}, tmp_path))
     assert "Quality cannot be scored here" in views[-2].table
     assert "PSNR," not in views[-2].table
-    assert len(re.findall(r"<td>\d+\.\d s</td>", views[-2].table)) == 3
+    assert len(re.findall(r"<td>\d+\.\d s</td>", views[-2].table)) == 4
 
 
 def test_diffusion_shows_its_estimates(photo, tmp_path):

@@ -13,6 +13,7 @@ import enhancers
 from enhancers import images
 from ui import job
 from ui.examples import EXAMPLES
+from ui.first import SIDE
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +24,7 @@ WEIGHTS = Path(enhancers.__file__).parents[1] / "assets" / "weights"
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_from_upload_to_download(visit, server, photo, tmp_path, viewport):
     visitor = visit(server.url, viewport)
-    visitor.wait_for(".caption", "512×512, Noise 25")
+    visitor.wait_for(".caption", f"{SIDE}×{SIDE}, Noise 25")
     visitor.upload(photo)
     visitor.wait_for(".caption", "96×64, Noise 25")
     severity = visitor.page.locator("#severity input[type=number]")
@@ -36,7 +37,8 @@ def test_from_upload_to_download(visit, server, photo, tmp_path, viewport):
     input_file = visitor.download("input", tmp_path)
     assert np.array_equal(np.asarray(Image.open(input_file)), images.to_uint8(task.degraded))
     table = {row[0]: row[1:] for row in visitor.table()}
-    assert list(table) == ["Input, untouched", "VAE", "GAN", "Diffusion"]
+    classical = "Classical: total variation"
+    assert list(table) == ["Input, untouched", "VAE", "GAN", "Diffusion", classical]
     for name, fake in server.enhancers.items():
         restored = fake.restore(task.degraded)
         file = visitor.download(name, tmp_path)
@@ -98,7 +100,7 @@ def test_already_degraded_example_has_no_scores(visit, server):
     assert not visitor.page.locator("#severity").is_visible()
     visitor.restore()
     visitor.wait_for("#scores", "Quality cannot be scored here")
-    assert [len(row) for row in visitor.table()] == [2, 2, 2, 2]
+    assert [len(row) for row in visitor.table()] == [2, 2, 2, 2, 2]
 
 
 def test_damage_brings_its_own_slider(visit, server):
@@ -145,7 +147,7 @@ def test_restore_right_after_a_change_is_not_lost(visit, server):
     visitor.restore()
     visitor.page.wait_for_timeout(1500)
     visitor.wait_for("#status", "Done in")
-    assert len(visitor.table()) == 4
+    assert len(visitor.table()) == 5
     visitor.wait_for(".caption", "451×300, JPEG 20")
 
 
@@ -175,8 +177,8 @@ def test_shipped_weights_help_against_noise(visit, photo, tmp_path):
         visitor = visit(server.url)
         visitor.restore()
         (_, noisy, *_), *results = visitor.table()
-        assert len(results) == 3
+        assert len(results) == 4
         assert all(float(psnr.split()[0]) > float(noisy) + 3 for _, psnr, *_ in results)
-        assert Image.open(visitor.download("diffusion", tmp_path)).size == (512, 512)
+        assert Image.open(visitor.download("diffusion", tmp_path)).size == (SIDE, SIDE)
     finally:
         with_weights.close()

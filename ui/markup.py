@@ -61,20 +61,38 @@ def number(name: str, value: float) -> str:
     return f"{value:.{ {'psnr': 2, 'ssim': 4, 'mse': 1}[name] }f}"
 
 
-def empty_table() -> str:
-    """What stands where the table will be."""
-    return _section(
-        '<p class="note">Press <b>Restore</b>. PSNR, SSIM, MSE and time of the three methods '
-        "appear here, beside those of the untouched input.</p>"
-    )
+def gain(row: Row, first: Row) -> str:
+    """What a result is worth, in a few words; nothing where there are no scores."""
+    if row.scores is None or first.scores is None:
+        return ""
+    text = f"{number('psnr', row.scores['psnr'])} dB"
+    useful = _beats_input(row.scores["psnr"], [first], "psnr")
+    return text if useful else f"no gain over the input ({text})"
 
 
-def table(rows: Sequence[Row], scored: bool) -> str:
-    """Scores and times; the first row is the input. Best and useless values are named in words."""
+def table(rows: Sequence[Row], scored: bool, settings: str = "") -> str:
+    """Scores and times; the first row is the input. Best and useless values are named in words.
+
+    settings: what was done with which settings, for people.
+    """
     names = SCORES if scored else ()
-    return _section(
-        f'<p class="note">{SCORED if scored else UNSCORED}</p>{_table(rows, names, timed=True)}'
+    notes = (settings, SCORED if scored else UNSCORED)
+    return (
+        f'<section class="scores"><h2>Scores</h2>{_table(rows, names, timed=True)}'
+        + "".join(f'<p class="note">{escape(note)}</p>' for note in notes if note)
+        + "</section>"
     )
+
+
+def paragraphs(sentences: Sequence[str]) -> str:
+    """Plain text, as a screen reader tells it once it is there."""
+    text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<div aria-live="polite">{text}</div>'
+
+
+def restore_label(seconds: float | None) -> str:
+    """What stands on the button: how long it will take, once that is known."""
+    return "Restore" if seconds is None else f"Restore ({duration(seconds)})"
 
 
 def region_table(region: Region, rows: Sequence[Row] | None) -> str:
@@ -88,10 +106,6 @@ def region_table(region: Region, rows: Sequence[Row] | None) -> str:
             note += f" Too small for SSIM, which needs at least {WINDOW}×{WINDOW} pixels."
         content = _table(rows, SCORES, timed=False)
     return f'<section class="scores in-region"><p class="note">{note}</p>{content}</section>'
-
-
-def _section(content: str) -> str:
-    return f'<section class="scores"><h2>Scores</h2>{content}</section>'
 
 
 def _table(rows: Sequence[Row], names: Sequence[str], timed: bool) -> str:

@@ -7,24 +7,42 @@ import html
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
 
+from enhancers import images
 from enhancers.degradations import DEGRADATIONS
-from ui import examples, job, markup, region, viewer
-from ui.job import DAMAGE, DEGRADED, REFERENCE, Job
-from ui.runner import Event, Options, Runner
-from ui.viewer import FAILED, RUNNING, SHOWN, WAITING, Panel
-
-INPUT, TRUTH = "input", "truth"
+from ui import controls, examples, first, job, markup, region, viewer
+from ui.controls import BALANCED, PRESETS, nested, severity_slider
+from ui.job import DAMAGE, DEGRADED, REFERENCE
+from ui.runner import Runner
+from ui.spread import SEEDS, watch_spread
+from ui.viewer import SHOWN, Panel
+from ui.watch import (
+    CLASSICAL,
+    INPUT,
+    TRUTH,
+    View,
+    classical_row,
+    empty_panel,
+    finished,
+    input_row,
+    settings,
+    show_input,
+    watch,
+)
 
 READY = "Ready."
+MADE = "An example, restored beforehand. Choose a photo of yours, or press Restore."
 STOPPED = "Stopped."
 QUEUED = "Waiting for a turn…"
+TIMED = 20.0
+"""Seconds to wait for the methods to be timed before the button goes without an estimate."""
 HOW = (
     ("Clean: damage it here, so that the truth is known", DAMAGE),
     ("Already degraded", DEGRADED),
@@ -49,15 +67,6 @@ def plain_html(value: str, **settings) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, **settings)
 
 
-@dataclass(frozen=True)
-class View:
-    """What changes on the page; pictures and table stay as they are where they are left out."""
-
-    status: str
-    table: str | None = None
-    panels: dict[str, Panel] = field(default_factory=dict)
-
-
 def for_people(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
     """Turn a ValueError of a generator into a message on the page, which shows it as HTML."""
 
@@ -71,122 +80,31 @@ def for_people(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
     return wrapped
 
 
-def show_input(task: Job, folder: Path) -> dict[str, Panel]:
-    """The photo as the methods will see it, and the truth where it is known."""
-    file = job.save(task.degraded, task, folder, INPUT, job.provenance(task))
-    size = f"{task.degraded.shape[-1]}×{task.degraded.shape[-2]}"
-    panels = {INPUT: Panel(INPUT, "Input", f"{size}, {task.damage}", SHOWN, file)}
-    if task.clean is not None:
-        file = job.save_preview(task.clean, task, folder, TRUTH)
-        panels[TRUTH] = Panel(TRUTH, "Truth", "", SHOWN, file, truth=True)
-    return panels
-
-
-def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path) -> Iterator[View]:
-    """Restore with every method and yield what the page shows meanwhile.
-
-    Closing the iterator stops the computation. Pictures are written to `folder`. A method that
-    raises ends the run with its exception, once its panel says so.
-    """
-    seed = job.check_seed(seed)
-    specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
-    rows = {INPUT: markup.Row("Input, untouched", job.scores(task.degraded, task), is_input=True)}
-    rows |= {name: markup.Row(spec.title) for name, spec in specs.items()}
-    scored = task.clean is not None
-    waiting = {name: Panel(name, spec.title, "waiting", WAITING) for name, spec in specs.items()}
-    panels = show_input(task, folder) | waiting
-    yield View(markup.status("Starting", 0), markup.table(list(rows.values()), scored), panels)
-    panels, done, total = dict(panels), 0, 0.0
-    with closing(runner.run(task.degraded, task.mask, seed=seed, options=options)) as updates:
-        try:
-            for update in updates:
-                table, changed, event = None, {}, update.event
-                if event and event.restored is not None:
-                    done += 1
-                    total += 0 if event.kept else event.seconds
-                    name = event.name
-                    meta = job.metadata(task, specs[name], seed, options.get(name, {}))
-                    meta["seconds"] = f"{event.seconds:.3f}"
-                    file = job.save(event.restored, task, folder, name, meta)
-                    rows[name] = markup.Row(
-                        specs[name].title, job.scores(event.restored, task), event.seconds
-                    )
-                    table = markup.table(list(rows.values()), scored)
-                    note = f"{event.seconds:.1f} s" + event.kept * ", kept from before"
-                    changed = {name: replace(panels[name], note=note, state=SHOWN, file=file)}
-                elif event:
-                    changed = {event.name: at_work(panels[event.name], event, task, folder)}
-                panels |= changed
-                if done == len(specs):
-                    text = "Finishing"
-                elif update.name:
-                    text = f"{specs[update.name].title} at work ({done + 1} of {len(specs)})"
-                else:
-                    text = f"Waiting: {update.ahead} before you"
-                status = markup.status(text, update.fraction, update.seconds_left)
-                yield View(status, table, changed)
-        except Exception as error:
-            yield View(markup.status("Failed"), panels=failed(panels, error))
-            raise
-    yield View(markup.status(f"Done in {total:.1f} s.", 1))
-
-
-def at_work(panel: Panel, event: Event, task: Job, folder: Path) -> Panel:
-    """The panel of a method that has begun, or done a step."""
-    percent = 100 * event.step // event.steps if event.steps else 0
-    panel = replace(panel, note=f"running {percent}%", state=RUNNING)
-    if event.preview is None:
-        return panel
-    file = job.save_preview(event.preview, task, folder, f"{event.name}.preview")
-    return replace(panel, note=f"estimate after {percent}% of the steps", file=file)
-
-
-def failed(panels: dict[str, Panel], error: Exception) -> dict[str, Panel]:
-    """The panel of the method that was at work when the error came."""
-    reason = str(error) if isinstance(error, ValueError) else "an error on the server"
-    return {
-        name: replace(panel, note=f"failed: {reason}", state=FAILED, file=None)
-        for name, panel in panels.items()
-        if panel.state == RUNNING
-    }
-
-
-def nested(enhancers: Sequence, values: Sequence[float]) -> dict[str, dict[str, float]]:
-    """Values of the option sliders, in the order of `spec.options`, by method and option."""
-    rest = iter(values)
-    return {e.spec.name: {o.name: next(rest) for o in e.spec.options} for e in enhancers}
-
-
-def severity_slider(name: str) -> dict:
-    """Settings of the severity slider for a degradation."""
-    kind = DEGRADATIONS[name]
-    worse = "" if kind.worse_when_higher else " Lower is worse."
-    return {
-        "minimum": kind.low,
-        "maximum": kind.high,
-        "step": kind.step,
-        "value": kind.default,
-        "label": f"Severity ({kind.unit})",
-        "info": kind.help + worse,
-    }
-
-
 def restore_tab(runner: Runner) -> list[gr.components.Component]:
     """Lay out the tab inside the present `gr.Blocks` and connect it.
 
     Returns the photo and what is done to it: the inputs of `job.prepare`, in their order.
     """
     enhancers = list(runner.enhancers.values())
-    first = examples.EXAMPLES[0]
+    specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
+    example = first.EXAMPLE
+    opening = opening_view(runner)
 
-    # Layout: the photo and what was done to it; then the pictures; then the scores.
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+    # Layout: what to do above the photo and the pictures, which stand beside each other.
+    with gr.Row(elem_id="bar", equal_height=True):
+        start = gr.Button(
+            markup.restore_label(None), variant="primary", min_width=190, elem_id="restore"
+        )
+        stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="stop")
+        with gr.Column(scale=8, min_width=280):
+            status = plain_html(opening.status, elem_id="status")
+    with gr.Row(elem_id="bench", equal_height=False):
+        with gr.Column(elem_id="form"):
             photo = photo_input(
-                value=examples.path(first),
+                value=first.photo(),
                 label="Photo",
                 sources=["upload", "clipboard", "webcam"],
-                height=290,
+                height=230,
                 buttons=["fullscreen"],
                 alt_text="The photo as given",
                 elem_id="photo",
@@ -194,27 +112,27 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
             picks = gr.Dataset(
                 label="Or try one of these",
                 components=[gr.Image(visible=False, format="png")],
-                samples=[[examples.thumbnail(example)] for example in examples.EXAMPLES],
+                samples=[[examples.thumbnail(one)] for one in examples.EXAMPLES],
                 type="index",
                 layout="gallery",
                 samples_per_page=len(examples.EXAMPLES),
                 elem_id="examples",
             )
-        with gr.Column(scale=4, min_width=320):
-            how = gr.Radio(HOW, value=first.how, label="This photo is", elem_id="how")
-            with gr.Group(visible=first.how == DAMAGE) as damage_box:
+            how = gr.Radio(HOW, value=example.how, label="This photo is", elem_id="how")
+            with gr.Group(visible=example.how == DAMAGE) as damage_box:
                 with gr.Row():
                     degradation = gr.Dropdown(
                         [(kind.title, name) for name, kind in DEGRADATIONS.items()],
-                        value=first.degradation,
+                        value=example.degradation,
                         label="Damage",
                         scale=2,
+                        min_width=150,
                         elem_id="degradation",
                     )
                     damage_seed = gr.Number(
                         0, label="Seed", precision=0, minimum=0, min_width=90, elem_id="damage-seed"
                     )
-                severity = gr.Slider(**severity_slider(first.degradation), elem_id="severity")
+                severity = gr.Slider(**severity_slider(example.degradation), elem_id="severity")
             reference = photo_input(
                 visible=False,
                 label="Its original, of the same size",
@@ -224,8 +142,30 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
                 alt_text="The original of the photo",
                 elem_id="reference",
             )
-            with gr.Accordion("Options of the methods", open=False):
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+            with gr.Accordion("Scratches and holes: a mask", open=False, elem_id="mask-box"):
+                gr.Markdown(
+                    "Mark what is lost, or what should go, and the methods invent what was there.",
+                    elem_classes="small-print",
+                )
+                paint = gr.Button("Paint it on the photo", size="sm", elem_id="paint")
+                mask = photo_input(
+                    label="Or a picture of it, white where pixels are lost",
+                    sources=["upload", "clipboard"],
+                    height=180,
+                    buttons=["fullscreen"],
+                    alt_text="The mask: white where pixels are lost",
+                    elem_id="mask",
+                )
+            preset = gr.Radio(PRESETS, value=BALANCED, label="Aim for", elem_id="preset")
+            with gr.Accordion("Each method's own options", open=False, elem_id="options"):
+                seed = gr.Number(
+                    0,
+                    label="Seed",
+                    info="Another seed, another guess; the same seed, the same pixels.",
+                    precision=0,
+                    minimum=0,
+                    elem_id="seed",
+                )
                 sliders = [
                     gr.Slider(
                         option.low,
@@ -239,29 +179,38 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
                     for enhancer in enhancers
                     for option in enhancer.spec.options
                 ]
-    with gr.Row(elem_id="bar", equal_height=True):
-        start = gr.Button("Restore", variant="primary", min_width=140, elem_id="restore")
-        stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="stop")
-        with gr.Column(scale=8, min_width=280):
-            status = plain_html(markup.status(READY), elem_id="status")
-    titles = {name: enhancer.spec.title for name, enhancer in runner.enhancers.items()}
-    idle = {name: Panel(name, title, "not run yet") for name, title in titles.items()}
-    opening = first_input()
-    with viewer.viewer((opening | idle).values(), elem_id="viewer") as pictures:
-        inside = plain_html("", elem_id="region")
-    with gr.Row(elem_id="downloads"):
-        downloads = {
-            name: gr.DownloadButton(
-                f"Download {title}",
-                opening[name].file if name in opening else None,
-                size="sm",
-                min_width=150,
-                interactive=name in opening,
-                elem_id=f"download-{name}",
-            )
-            for name, title in ({INPUT: "input"} | titles).items()
-        }
-    table = plain_html(markup.empty_table(), elem_id="scores")
+            reset = gr.Button("Reset all settings", size="sm", elem_id="reset")
+        with (
+            gr.Column(elem_id="pictures"),
+            viewer.viewer(opening.panels.values(), elem_id="viewer") as pictures,
+        ):
+            inside = plain_html("", elem_id="region")
+        with gr.Column(elem_id="numbers"):
+            with gr.Row(elem_id="downloads"):
+                titles = {INPUT: "input"} | {name: spec.title for name, spec in specs.items()}
+                downloads = {
+                    name: gr.DownloadButton(
+                        f"Download {title}",
+                        opening.panels[name].file,
+                        size="sm",
+                        min_width=150,
+                        interactive=opening.panels[name].file is not None,
+                        elem_id=f"download-{name}",
+                    )
+                    for name, title in titles.items()
+                }
+            table = plain_html(opening.table, elem_id="scores")
+            with gr.Accordion("Where are the models guessing?", open=False, elem_id="guessing"):
+                gr.Markdown(
+                    f"The GAN and the diffusion model can give many pictures for one photo. This "
+                    f"restores it with {SEEDS} seeds and maps how much the pictures differ, beside "
+                    "how wrong they are where the truth is known.",
+                    elem_classes="small-print",
+                )
+                guess = gr.Button(f"Restore with {SEEDS} seeds", size="sm", elem_id="guess")
+                guessed = plain_html("", elem_id="guessed")
+                maps = viewer.viewer([], elem_id="maps", visible=False)
+    size = gr.State(first.task().mask.numel())
 
     # Handlers that speak Gradio: they only translate.
     def shown(panels: dict[str, Panel], changed: dict[str, Panel], began: float) -> dict:
@@ -276,22 +225,32 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
             for name, file in files.items()
         }
 
+    idle = {name: empty_panel(name, spec) for name, spec in specs.items()}
+    idle[CLASSICAL] = empty_panel(CLASSICAL)
+    lines = [markup.Row(spec.title) for spec in specs.values()]
+
     @for_people
-    def preview(photo, how, degradation, severity, damage_seed, reference):
+    def preview(photo, how, degradation, severity, damage_seed, reference, mask):
         began = time.time()
         if photo is None:
-            yield shown({}, {INPUT: Panel(INPUT, "Input", "no photo yet")} | idle, began)
+            empty = {INPUT: Panel(INPUT, "Input", "no photo yet")} | idle
+            rows = [markup.Row("Input, untouched", is_input=True), *lines]
+            yield shown({}, empty, began) | {table: markup.table(rows, scored=False)}
             return
         if how == REFERENCE and reference is None:
             how = DEGRADED  # the original may still come
-        task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
+        task = job.prepare(photo, how, degradation, severity, damage_seed, reference, mask)
+        rows = [input_row(task), *lines, markup.Row("Classical")]
         with tempfile.TemporaryDirectory() as folder:
-            yield shown({}, show_input(task, Path(folder)) | idle, began)
+            yield shown({}, show_input(task, Path(folder)) | idle, began) | {
+                table: markup.table(rows, task.clean is not None, f"Input: {task.damage}."),
+                size: task.mask.numel(),
+            }
 
     @for_people
-    def restore(photo, how, degradation, severity, damage_seed, reference, seed, *values):
+    def restore(photo, how, degradation, severity, damage_seed, reference, mask, seed, *values):
         began, panels = time.time(), {}
-        task = job.prepare(photo, how, degradation, severity, damage_seed, reference)
+        task = job.prepare(photo, how, degradation, severity, damage_seed, reference, mask)
         with tempfile.TemporaryDirectory() as folder:
             views = watch(runner, task, seed, nested(enhancers, values), Path(folder))
             with closing(views):
@@ -301,6 +260,20 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
                         updates[table] = view.table
                     if view.panels:
                         updates |= shown(panels, view.panels, began)
+                    yield updates
+
+    @for_people
+    def spread(photo, how, degradation, severity, damage_seed, reference, mask, seed, *values):
+        task = job.prepare(photo, how, degradation, severity, damage_seed, reference, mask)
+        with tempfile.TemporaryDirectory() as folder:
+            views = watch_spread(runner, task, seed, nested(enhancers, values), Path(folder))
+            with closing(views):
+                for view in views:
+                    updates = {status: view.status}
+                    if view.panels:
+                        served = [viewer.serve(maps, panel) for panel in view.panels.values()]
+                        updates[maps] = gr.HTML(viewer.state(served), visible=True)
+                        updates[guessed] = view.table
                     yield updates
 
     @for_people
@@ -317,18 +290,58 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
             rows = [markup.Row(label[k], v, is_input=k == INPUT) for k, v in scores.items()]
         yield markup.region_table(where, rows)
 
+    @for_people
+    def painted(event: gr.EventData):
+        content = viewer.mask_of(event.mask)
+        if content is None:
+            yield None
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "mask.png"
+            file.write_bytes(content)
+            yield str(file)
+
+    @for_people
+    def uploaded(photo, mask):
+        """The mask as white on black, upright, or the reason why it is none."""
+        if photo is None:
+            raise ValueError("Choose a photo first, and then its mask.")
+        if mask is None:
+            yield None
+            return
+        given = job.load(photo)
+        lost = job.load_mask(mask, (given.height, given.width))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "mask.png"
+            Image.fromarray(images.to_uint8(lost.expand(-1, 3, -1, -1))[..., 0]).save(file)
+            yield str(file)
+
+    def told(pixels: int, *values):
+        runner.warmed.wait(TIMED)
+        return gr.Button(markup.restore_label(runner.estimate(pixels, nested(enhancers, values))))
+
     def forget():
-        return {status: markup.status(READY), table: markup.empty_table()}
+        return {status: markup.status(READY), maps: gr.HTML(visible=False), guessed: ""}
 
     def pick(index: int):
-        example = examples.EXAMPLES[index]
-        updates = {photo: examples.path(example), how: example.how} | boxes(example.how)
-        if example.degradation:
+        chosen = examples.EXAMPLES[index]
+        updates = {photo: examples.path(chosen), how: chosen.how, mask: None} | boxes(chosen.how)
+        if chosen.degradation:
             updates |= {
-                degradation: example.degradation,
-                severity: gr.Slider(**severity_slider(example.degradation)),
+                degradation: chosen.degradation,
+                severity: gr.Slider(**severity_slider(chosen.degradation)),
             }
         return updates
+
+    def defaults(degradation: str):
+        values = controls.preset(BALANCED, enhancers)
+        return {
+            severity: gr.Slider(**severity_slider(degradation)),
+            damage_seed: 0,
+            seed: 0,
+            preset: BALANCED,
+            mask: None,
+        } | dict(zip(sliders, values, strict=True))
 
     def boxes(how: str) -> dict:
         return {
@@ -337,7 +350,8 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
         }
 
     def buttons(running: bool, text: str | None = None) -> Callable[[], dict]:
-        usable = {start: {"interactive": not running}, stop: {"interactive": running}}
+        usable = {button: {"interactive": not running} for button in (start, guess)}
+        usable[stop] = {"interactive": running}
 
         def update() -> dict:
             result = {button: gr.Button(**how) for button, how in usable.items()}
@@ -346,22 +360,25 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
         return update
 
     # Wiring.
-    inputs = [photo, how, degradation, severity, damage_seed, reference]
+    inputs = [photo, how, degradation, severity, damage_seed, reference, mask]
     light = {"show_progress": "hidden", "api_visibility": "private"}
     results = [pictures, *downloads.values()]
-    form = [photo, how, damage_box, reference, degradation, severity]
-    edited = [part.input for part in (photo, how, severity, damage_seed, reference)]
+    form = [photo, how, mask, damage_box, reference, degradation, severity]
+    edited = [part.input for part in (how, severity, damage_seed, reference)]
     show = {
         "fn": preview,
         "inputs": inputs,
-        "outputs": results,
+        "outputs": [*results, table, size],
         "concurrency_id": "light",
         "concurrency_limit": 4,
         **light,
     }
     how.input(boxes, how, [damage_box, reference], queue=False, **light)
+    masks = {"outputs": mask, "concurrency_id": "light", **light}
+    lay_mask = {"fn": None, "inputs": mask, "js": viewer.TAKE_MASK, "queue": False, **light}
     changed = [
         gr.on(edited, trigger_mode="always_last", **show),
+        photo.input(lambda: None, None, mask, queue=False, **light).then(**show),
         degradation.input(
             lambda name: gr.Slider(**severity_slider(name)),
             degradation,
@@ -370,40 +387,105 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
             **light,
         ).then(**show),
         picks.click(pick, picks, form, queue=False, **light).then(**show),
+        mask.input(uploaded, [photo, mask], **masks).success(**lay_mask).then(**show),
+        pictures.paint(painted, None, trigger_mode="always_last", **masks).then(**show),
+        reset.click(
+            defaults,
+            degradation,
+            [severity, damage_seed, seed, preset, mask, *sliders],
+            queue=False,
+            **light,
+        ).then(**show),
     ]
-    click = start.click(
-        buttons(True, QUEUED), None, [start, stop, status], cancels=changed, queue=False, **light
-    )
-    run = click.then(
-        restore,
-        [*inputs, seed, *sliders],
-        [status, table, *results],
-        concurrency_id="models",
-        concurrency_limit=1,
+    for event in (photo.input, picks.click, reset.click):
+        event(None, js=viewer.TAKE_MASK, queue=False, **light)
+    paint.click(None, js=viewer.START_PAINTING, queue=False, **light)
+    preset.input(
+        lambda name: dict(zip(sliders, controls.preset(name, enhancers), strict=True)),
+        preset,
+        sliders,
+        queue=False,
         **light,
     )
+    gr.on(
+        [slider.input for slider in sliders],
+        lambda *values: controls.preset_of(values, enhancers),
+        sliders,
+        preset,
+        queue=False,
+        **light,
+    )
+    gr.on(
+        None,
+        told,
+        [size, *sliders],
+        start,
+        trigger_mode="always_last",
+        concurrency_id="estimate",
+        concurrency_limit=4,
+        **light,
+    )
+    # A run begins with the buttons; on a phone the pictures may be out of sight.
+    work = {"concurrency_id": "models", "concurrency_limit": 1, **light}
+    given = [*inputs, seed, *sliders]
+    busy = {"fn": buttons(True, QUEUED), "inputs": None, "outputs": [start, guess, stop, status]}
+    click = start.click(**busy, cancels=changed, queue=False, **light)
+    start.click(None, js=viewer.TO_PICTURES, queue=False, **light)
+    runs = [
+        click.then(restore, given, [status, table, *results], **work),
+        guess.click(**busy, cancels=changed, queue=False, **light).then(
+            spread, given, [status, maps, guessed], **work
+        ),
+    ]
     # Gradio cancels only from an event of a component, not from one that follows another. The
     # cancelled run counts as failed, and that comes after its last word; nothing else does.
-    gr.on([*edited, degradation.input, picks.click], None, cancels=[run], **light)
-    stop.click(None, cancels=[run], **light)
-    run.success(buttons(False), None, [start, stop], queue=False, **light)
-    run.failure(buttons(False, STOPPED), None, [start, stop, status], queue=False, **light)
-    run.failure(None, pictures, pictures, js=viewer.STOP, queue=False, **light)
+    others = [photo.input, degradation.input, picks.click, mask.input, reset.click]
+    gr.on([*edited, *others], None, cancels=runs, **light)
+    pictures.paint(
+        None, cancels=runs, **light
+    )  # an event of its own making, which `on` cannot take
+    stop.click(None, cancels=runs, **light)
+    for run in runs:
+        run.success(buttons(False), None, [start, guess, stop], queue=False, **light)
+        run.failure(
+            buttons(False, STOPPED), None, [start, guess, stop, status], queue=False, **light
+        )
+    runs[0].failure(None, pictures, pictures, js=viewer.STOP, queue=False, **light)
     pictures.measure(
         measure, pictures, inside, trigger_mode="always_last", concurrency_id="light", **light
     )
     for event in changed:
-        event.success(forget, None, [status, table], queue=False, **light)
-    return inputs
+        event.success(forget, None, [status, maps, guessed], queue=False, **light)
+    return inputs[:-1]
 
 
-def first_input() -> dict[str, Panel]:
-    """The first example, damaged: the page opens ready for one click."""
-    example = examples.EXAMPLES[0]
-    folder = examples.folder() / "first"
-    folder.mkdir(exist_ok=True)
-    task = job.prepare(examples.path(example), example.how, example.degradation)
-    return show_input(task, folder)
+def opening_view(runner: Runner) -> View:
+    """What the page opens with: a finished comparison, if the present weights made it."""
+    specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
+    task, made = first.task(), first.load(specs)
+    folder = Path(first.photo()).parent
+    panels = show_input(task, folder)
+    start = input_row(task)
+    rows = [start]
+    for key in [*specs, CLASSICAL]:
+        spec = specs.get(key)
+        panel = empty_panel(key, spec)
+        row = markup.Row("Classical" if spec is None else spec.title)
+        if made is not None:
+            picture = made.pictures[key]
+            row = classical_row(made.baseline) if spec is None else row
+            row = replace(row, scores=job.scores(picture, task))
+            meta = {"Software": "Triptych"} if spec is None else job.metadata(task, spec, 0, {})
+            file = job.save(picture, task, folder, key, meta)
+            panel = finished(panel, row, start, file, made.baseline if spec is None else "")
+        rows.append(row)
+        panels[key] = panel
+    told = settings(task, specs, 0, {}) if made else f"Input: {task.damage}."
+    return View(
+        markup.status(MADE if made else READY),
+        markup.table(rows, scored=True, settings=told),
+        panels,
+    )
 
 
 def warm_up_once(runner: Runner) -> Callable[[], None]:

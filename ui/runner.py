@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from enhancers.base import Enhancer
+from enhancers.base import Enhancer, Option
 from ui.cache import Cache, key_of
 from ui.line import Line
 
@@ -21,6 +21,9 @@ CACHE_BYTES = 256 << 20
 
 HEARTBEAT = 0.25
 """Seconds after which a silent run reports, so that it can be stopped and its clock moves."""
+
+WARM_STEPS = 2
+"""Steps more than by default, to learn what a step costs."""
 
 Options = Mapping[str, Mapping[str, float]]
 """Method name -> the options to pass to its `restore`."""
@@ -71,6 +74,8 @@ class Runner:
         self.enhancers = {enhancer.spec.name: enhancer for enhancer in enhancers}
         self.line = Line()
         """Where everything waits that uses the enhancers: they serve one at a time."""
+        self.warmed = threading.Event()
+        """Set once `warm_up` has told how long everything takes."""
         self._cache = Cache(CACHE_BYTES)
         self._rates: dict[tuple[str, tuple], float] = {}
 
@@ -81,13 +86,19 @@ class Runner:
         *,
         seed: int = 0,
         options: Options | None = None,
+        enhancers: Sequence[Enhancer] | None = None,
     ) -> Iterator[Update]:
         """Restore with every method; yields at every event and at least every `HEARTBEAT`.
 
-        Closing the iterator stops the computation at its next `on_step`. Work starts with the
-        first `next`; a method that raises ends the run with its exception.
+        enhancers: those to use instead of `self.enhancers`; a stranger among them is expected to
+        take no time until it has run once. Closing the iterator stops the computation at its next
+        `on_step`. Work starts with the first `next`; a method that raises ends the run with its
+        exception.
         """
-        options = {name: dict((options or {}).get(name, {})) for name in self.enhancers}
+        chosen = self.enhancers
+        if enhancers is not None:
+            chosen = {enhancer.spec.name: enhancer for enhancer in enhancers}
+        options = {name: dict((options or {}).get(name, {})) for name in chosen}
         pixels = degraded.shape[-2] * degraded.shape[-1]
         clock = _Clock({name: self._expected(name, options[name], pixels) for name in options})
         events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
@@ -101,7 +112,9 @@ class Runner:
                         return
                 try:
                     for name in clock.order:
-                        self._restore(name, degraded, mask, seed, options[name], events.put, stop)
+                        self._restore(
+                            chosen[name], degraded, mask, seed, options[name], events.put, stop
+                        )
                     events.put(None)
                 except Exception as error:
                     events.put(error)
@@ -116,7 +129,8 @@ class Runner:
                     if isinstance(event, Exception):
                         raise event
                     if event.restored is not None:
-                        self._rates[_key(event.name, options[event.name])] = event.seconds / pixels
+                        key = self._key(event.name, options[event.name])
+                        self._rates[key] = event.seconds / pixels
                     clock.note(event)
                     yield Update(event.name, clock.fraction, clock.seconds_left, event)
                 if not arrived:
@@ -126,13 +140,24 @@ class Runner:
             stop.set()
 
     def warm_up(self, side: int = 256) -> None:
-        """Learn how long each method takes from a small grey picture."""
-        for _ in self.run(torch.full((1, 3, side, side), 0.5), None):
+        """Learn how long each method takes, and each further step of it, from a small picture."""
+        grey = torch.full((1, 3, side, side), 0.5)
+        stepped = {name: _stepped(enhancer) for name, enhancer in self.enhancers.items()}
+        for _ in self.run(grey, None):
             pass
+        again = [self.enhancers[name] for name, options in stepped.items() if options]
+        for _ in self.run(grey, None, options=stepped, enhancers=again):
+            pass
+        self.warmed.set()
+
+    def estimate(self, pixels: int, options: Options) -> float | None:
+        """Seconds all methods will take for a photo; None until each has been timed."""
+        times = [self._expected(name, options.get(name, {}), pixels) for name in self.enhancers]
+        return None if None in times else sum(times)
 
     def _restore(
         self,
-        name: str,
+        enhancer: Enhancer,
         degraded: Tensor,
         mask: Tensor | None,
         seed: int,
@@ -140,7 +165,7 @@ class Runner:
         report: Callable[[Event], None],
         stop: threading.Event,
     ) -> None:
-        start = time.perf_counter()
+        name, start = enhancer.spec.name, time.perf_counter()
 
         def on_step(step: int, steps: int, preview: Tensor | None) -> None:
             if stop.is_set():
@@ -150,23 +175,40 @@ class Runner:
             report(Event(name, step, steps, preview, seconds=time.perf_counter() - start))
 
         on_step(0, 0, None)
-        key = key_of(self.enhancers[name].spec, degraded, mask, seed, options)
+        key = key_of(enhancer.spec, degraded, mask, seed, options)
         if kept := self._cache.get(key):
             report(Event(name, restored=kept.restored, seconds=kept.seconds, kept=True))
             return
-        restored = self.enhancers[name].restore(
-            degraded, mask, seed=seed, on_step=on_step, **options
-        )
+        restored = enhancer.restore(degraded, mask, seed=seed, on_step=on_step, **options)
         seconds = time.perf_counter() - start
         self._cache.put(key, restored, seconds)
         report(Event(name, restored=restored.clone(), seconds=seconds))
 
     def _expected(self, name: str, options: Mapping[str, float], pixels: int) -> float | None:
-        """Seconds a method will take, by its last run with these options, or else with any."""
-        rate = self._rates.get(_key(name, options))
+        """Seconds a method will take; None for one of `self.enhancers` that was never timed.
+
+        By its last run with these options, or else by how its time has grown with its steps.
+        """
+        rate = self._rates.get(self._key(name, options))
         if rate is None:
-            rate = next((r for (n, _), r in reversed(self._rates.items()) if n == name), None)
-        return None if rate is None else rate * pixels
+            known = [(self._steps(n, dict(o)), r) for (n, o), r in self._rates.items() if n == name]
+            if not known:
+                return None if name in self.enhancers else 0.0
+            (few, low), (many, high) = min(known), max(known)
+            slope = max(0.0, (high - low) / (many - few)) if many > few else 0.0
+            rate = low + slope * max(0.0, self._steps(name, options) - few)
+        return rate * pixels
+
+    def _key(self, name: str, options: Mapping[str, float]) -> tuple[str, tuple]:
+        values = {o.name: o.default for o in self._options(name)} | dict(options)
+        return name, tuple(sorted(values.items()))
+
+    def _steps(self, name: str, options: Mapping[str, float]) -> float:
+        """The sum of the options that count something."""
+        return sum(options.get(o.name, o.default) for o in self._options(name) if o.integer)
+
+    def _options(self, name: str) -> tuple[Option, ...]:
+        return self.enhancers[name].spec.options if name in self.enhancers else ()
 
 
 class _Clock:
@@ -210,8 +252,10 @@ class _Clock:
         return min(time.perf_counter() - self._start, self._expected[self.name] or 0.0)
 
 
-def _key(name: str, options: Mapping[str, float]) -> tuple[str, tuple]:
-    return name, tuple(sorted(options.items()))
+def _stepped(enhancer: Enhancer) -> dict[str, float]:
+    """Options with which a method takes more steps than by default; none where it has no steps."""
+    options = enhancer.spec.options
+    return {o.name: min(o.high, o.default + WARM_STEPS) for o in options if o.integer}
 
 
 def _newest(events: queue.SimpleQueue) -> list[Event | Exception | None]:

@@ -30,10 +30,24 @@ JS = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 
 CSS = """
 /* Gradio hides what overflows, and nothing can stick inside such a box. */
-.gradio-container { max-width: 1680px !important; margin: 0 auto; overflow: visible !important; }
+.gradio-container { max-width: 2400px !important; margin: 0 auto; overflow: visible !important; }
 .gradio-container .html-container { padding: 0 !important; }
 
-#how .wrap { flex-direction: column; align-items: flex-start; }
+/* What to do stands beside the pictures; on a narrow screen below them, and above the numbers. */
+#bench { display: grid; gap: 1rem; align-items: start;
+  grid-template: "form pictures" auto "form numbers" 1fr / minmax(320px, 22rem) minmax(0, 1fr); }
+#form { grid-area: form; }
+#pictures { grid-area: pictures; }
+#numbers { grid-area: numbers; }
+#form, #pictures, #numbers { min-width: 0 !important; }
+@media (max-width: 900px) {
+  #bench { grid-template: "pictures" "form" "numbers" / minmax(0, 1fr); }
+}
+
+#how .wrap, #preset .wrap { flex-direction: column; align-items: flex-start; }
+#how label, #preset label { white-space: normal; }
+#maps [data-do=mask], #maps [data-do=region], #maps .colours { display: none; }
+#guessed p { margin: .5rem 0; max-width: 46rem; }
 
 #examples .gallery { display: grid; gap: .375rem;
   grid-template-columns: repeat(auto-fill, minmax(3.25rem, 1fr)); }
@@ -52,14 +66,15 @@ CSS = """
 .status progress::-moz-progress-bar { background: var(--color-accent); }
 
 #scores, #scores .html-container, .scores { min-width: 0; max-width: 100%; }
-.scores { min-height: 21rem; }
-.in-region { min-height: 0; }
-.scores h2 { margin: .5rem 0 .25rem; font-size: 1.25rem; font-weight: 600; }
-.scores .note { margin: 0 0 .75rem; color: var(--body-text-color-subdued); }
+.scores h2 { margin: 0 0 .25rem; font-size: 1.25rem; font-weight: 600; }
+.scores .note { margin: .5rem 0 0; font-size: .875rem; color: var(--body-text-color-subdued); }
+.in-region .note { margin-bottom: .5rem; }
 .scores .scroll { overflow-x: auto; }
 .scores table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .scores th, .scores td { padding: .5rem .75rem; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--border-color-primary); }
+/* As high as a value with words under it, so that nothing moves when they come. */
+.scores tbody tr { height: 3.5rem; }
 .scores th:first-child { text-align: left; }
 .scores thead th { font-weight: 600; }
 .scores small { display: block; font-weight: 400; font-size: .75rem;
@@ -69,7 +84,7 @@ CSS = """
   background: color-mix(in srgb, var(--color-accent) 14%, transparent); }
 .scores .no-gain { color: var(--body-text-color-subdued); }
 @media (max-width: 480px) {
-  .scores:not(.in-region) { min-height: 27rem; }
+  .scores tbody tr { height: 5rem; }
   .scores th, .scores td { padding: .5rem .25rem; font-size: .85rem; }
   .scores small { font-size: .7rem; }
 }

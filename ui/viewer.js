@@ -21,8 +21,10 @@ const HEAT = {
 };
 const KEYS = {
   0: "all", w: "wipe", "-": "out", "+": "in", "=": "in", f: "fit", o: "one", p: "eight",
-  l: "loupe", r: "region", e: "colours", s: "full",
+  l: "loupe", r: "region", e: "colours", s: "full", m: "mask", u: "undo",
 };
+const PAINT = "#ff00c8"; // of the mask: a colour that photos hardly have
+const MASK_SENT = 500; // milliseconds after the last stroke
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const clamp = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));
 
@@ -41,7 +43,10 @@ class Viewer {
     this.view = { x: 0.5, y: 0.5, scale: 1 }; // photo's point in the middle; CSS pixels per pixel
     this.fitted = true;
     this.colours = "picture";
-    this.tool = "pan";
+    this.tool = "pan"; // or "region", or "mask"
+    this.erasing = false;
+    this.edits = []; // of the mask, in their order: {image} or {erase, width, points}
+    this.mask = null; // a canvas of the photo's size, opaque where pixels are lost
     this.loupe = false;
     this.spot = null; // under the pointer, in CSS pixels from a frame's corner
     this.region = null;
@@ -65,8 +70,10 @@ class Viewer {
     element.addEventListener("change", ({ target }) => {
       if (target.matches(".colours")) this.colour(target.value);
       if (target.matches(".side")) this.refresh();
-      if (target.closest("fieldset")) this.readRegion();
+      if (target.closest("fieldset.region")) this.readRegion();
     });
+    element.addEventListener("mask", ({ detail }) => this.takeMask(detail));
+    element.addEventListener("paint", () => this.act("mask"));
     stage.addEventListener("pointerdown", (event) => this.onDown(event));
     stage.addEventListener("pointermove", (event) => this.onMove(event));
     stage.addEventListener("pointerup", (event) => this.onUp(event));
@@ -198,6 +205,9 @@ class Viewer {
     this.size = { width, height };
     this.fitted = true;
     if (this.region) this.select(null);
+    this.edits = [];
+    this.mask = null;
+    if (this.tool === "mask") this.act("mask");
   }
 
   // Arrangement
@@ -269,7 +279,10 @@ class Viewer {
     const pressed = {
       all: this.mode === "all", wipe: this.mode === "wipe", fit: this.fitted, one: near(1),
       eight: near(8), loupe: this.loupe, region: this.tool === "region", full,
+      mask: this.tool === "mask", brush: !this.erasing, eraser: this.erasing,
     };
+    this.find("fieldset.mask").hidden = this.tool !== "mask";
+    this.find("[data-do=undo]").disabled = this.find("[data-do=wash]").disabled = !this.edits.length;
     for (const [name, on] of Object.entries(pressed)) this.find(`[data-do=${name}]`).ariaPressed = on;
     this.element.querySelectorAll("[data-index]").forEach((button, index) => {
       button.ariaPressed = this.mode === "one" && index === this.single;
@@ -277,7 +290,7 @@ class Viewer {
     const percent = (100 * scale) / this.unit;
     this.find(".zoom").textContent = `${percent < 10 ? percent.toFixed(1) : Math.round(percent)}%`;
     // Where a finger has nothing to do here, it scrolls the page.
-    this.stage.dataset.touch = this.loupe || this.tool === "region" || scale > this.fit * 1.001;
+    this.stage.dataset.touch = this.loupe || this.tool !== "pan" || scale > this.fit * 1.001;
     this.legend();
     this.draw();
   }
@@ -322,12 +335,19 @@ class Viewer {
       loupe: () => (this.loupe = !this.loupe),
       region: () => this.toggleRegion(),
       clear: () => this.select(null),
+      mask: () => this.toggleMask(),
+      brush: () => (this.erasing = false),
+      eraser: () => (this.erasing = true),
+      undo: () => this.edits.pop() && this.repaint(),
+      wash: () => this.edit({ image: null }),
       full: () => this.toggleFull(),
       colours: () => {
         const kinds = ["picture", "absolute", "signed"];
         if (this.truth) this.colour(kinds[(kinds.indexOf(this.colours) + 1) % 3]);
       },
     };
+    const button = this.find(`[data-do=${name}]`);
+    if (button?.offsetParent === null || button?.disabled) return; // not for this viewer, or not now
     actions[name]();
     this.refresh();
   }
@@ -347,7 +367,19 @@ class Viewer {
 
   toggleRegion() {
     this.tool = this.tool === "region" ? "pan" : "region";
-    this.find("fieldset").hidden = this.tool === "pan" && !this.region;
+    this.find("fieldset.region").hidden = this.tool !== "region" && !this.region;
+  }
+
+  toggleMask() {
+    if (this.tool === "mask") {
+      this.tool = "pan";
+      this.mode = "all";
+    } else {
+      this.tool = "mask";
+      this.find("fieldset.region").hidden = !this.region;
+      this.flip(0);
+      this.stage.scrollIntoView({ block: "nearest" });
+    }
   }
 
   toggleFull() {
@@ -375,7 +407,7 @@ class Viewer {
 
   look(spot) {
     this.spot = spot;
-    if (this.loupe) this.draw();
+    if (this.loupe || this.tool === "mask") this.draw();
   }
 
   locate(event) {
@@ -394,7 +426,7 @@ class Viewer {
   }
 
   onDouble(event) {
-    if (!event.target.closest(".panel") || this.tool === "region") return;
+    if (!event.target.closest(".panel") || this.tool !== "pan") return;
     if (this.fitted) this.zoom(Math.max(this.unit, 2 * this.fit), this.locate(event));
     else this.act("fit");
   }
@@ -409,7 +441,9 @@ class Viewer {
     event.target.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
     const at = this.locate(event);
+    if (this.gesture?.name === "stroke") this.endStroke();
     if (this.pointers.size > 1) this.gesture = { name: "pinch" };
+    else if (this.tool === "mask") this.beginStroke(at);
     else if (this.tool === "region" || event.shiftKey) this.gesture = { name: "region", from: at };
     else if (this.loupe && event.pointerType === "touch") this.gesture = { name: "loupe" };
     else this.gesture = { name: "pan", from: at, swipe: this.mode === "one" && this.fitted };
@@ -435,6 +469,7 @@ class Viewer {
     if (name === "pinch" && others.length) this.pinch(before, event, others[0]);
     else if (name === "pan") this.pan(event.clientX - before.clientX, event.clientY - before.clientY);
     else if (name === "region") this.select(this.between(from, at), { final: false });
+    else if (name === "stroke") this.goOn(at);
     else this.draw();
   }
 
@@ -452,6 +487,7 @@ class Viewer {
     const { name, from, swipe } = this.gesture;
     const at = this.locate(event);
     if (name === "region" && event.type === "pointerup") this.select(this.between(from, at));
+    if (name === "stroke") this.endStroke();
     const far = at.x - from?.x;
     if (swipe && Math.abs(far) > 50) {
       this.flip((this.single + (far < 0 ? 1 : this.frames.length - 1)) % this.frames.length);
@@ -460,7 +496,9 @@ class Viewer {
   }
 
   onKey(event) {
-    if (!this.element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
+    const undo = event.key === "z" && (event.ctrlKey || event.metaKey) && this.tool === "mask";
+    const modified = event.ctrlKey || event.metaKey || event.altKey;
+    if (!this.element.isConnected || (modified && !undo)) return;
     const inside = this.element.contains(document.activeElement);
     const hovered = document.activeElement === document.body && this.stage.matches(":hover");
     if (!(inside || hovered) || event.target.matches("input, select, textarea")) return;
@@ -468,6 +506,8 @@ class Viewer {
     if (arrow && event.target === this.handle) this.wipe(this.edge + arrow[0] * 0.02);
     else if (arrow && event.target === this.stage) this.pan(-48 * arrow[0], -48 * arrow[1]);
     else if (/^[1-9]$/.test(event.key)) this.flip(Number(event.key) - 1);
+    else if (undo) this.act("undo");
+    else if (event.key === "Escape" && this.tool === "mask") this.act("mask");
     else if (event.key === "Escape" && this.element.classList.contains("full")) this.act("full");
     else if (event.key === "Escape") this.act("all");
     else if (KEYS[event.key.toLowerCase()]) this.act(KEYS[event.key.toLowerCase()]);
@@ -495,7 +535,7 @@ class Viewer {
   }
 
   readRegion() {
-    const [x, y, width, height] = [...this.element.querySelectorAll("fieldset input")].map((input) =>
+    const [x, y, width, height] = [...this.element.querySelectorAll("fieldset.region input")].map((input) =>
       Math.round(input.valueAsNumber)
     );
     if ([x, y, width, height].some(Number.isNaN)) return;
@@ -511,16 +551,120 @@ class Viewer {
 
   select(region, { final = true } = {}) {
     this.region = region;
-    for (const input of this.element.querySelectorAll("fieldset input")) {
+    for (const input of this.element.querySelectorAll("fieldset.region input")) {
       input.value = region ? region[input.name] : "";
     }
-    this.find("fieldset").hidden = this.tool === "pan" && !region;
+    this.find("fieldset.region").hidden = this.tool !== "region" && !region;
     if (final) this.measure();
     this.draw();
   }
 
   measure() {
     this.trigger("measure", { region: this.region });
+  }
+
+  // The mask
+
+  onPhoto({ x, y }) {
+    // The photo's point at a place in a frame.
+    const { view, box } = this;
+    return {
+      x: view.x + (x - box.width / 2) / view.scale,
+      y: view.y + (y - box.height / 2) / view.scale,
+    };
+  }
+
+  get brush() {
+    // Width in the photo's pixels; the slider gives it in parts of the picture, by its square.
+    const part = (this.find(".mask [name=width]").valueAsNumber / 100) ** 2 / 4;
+    return Math.max(1, Math.round(part * Math.max(this.size.width, this.size.height)));
+  }
+
+  beginStroke(at) {
+    const point = this.onPhoto(at);
+    this.gesture = { name: "stroke", from: at };
+    this.edits.push({ erase: this.erasing, width: this.brush, points: [point] });
+    this.goOn(at);
+  }
+
+  goOn(at) {
+    const stroke = this.edits.at(-1);
+    stroke.points.push(this.onPhoto(at));
+    this.apply({ ...stroke, points: stroke.points.slice(-2) });
+    this.draw();
+  }
+
+  endStroke() {
+    this.gesture = {};
+    this.sendMask();
+    this.refresh();
+  }
+
+  edit(change) {
+    this.edits.push(change);
+    this.apply(change);
+    this.sendMask();
+    this.refresh();
+  }
+
+  repaint() {
+    this.mask = null;
+    this.edits.forEach((change) => this.apply(change));
+    this.sendMask();
+  }
+
+  apply({ image, erase, width, points }) {
+    const { size } = this;
+    this.mask ??= new OffscreenCanvas(size.width, size.height);
+    const context = this.mask.getContext("2d");
+    if (image !== undefined) {
+      context.clearRect(0, 0, size.width, size.height);
+      if (image) context.drawImage(image, 0, 0);
+      return;
+    }
+    context.globalCompositeOperation = erase ? "destination-out" : "source-over";
+    Object.assign(context, { strokeStyle: PAINT, lineWidth: width, lineCap: "round", lineJoin: "round" });
+    context.beginPath();
+    for (const { x, y } of points) context.lineTo(x, y);
+    context.stroke();
+    context.globalCompositeOperation = "source-over";
+  }
+
+  sendMask() {
+    clearTimeout(this.sending);
+    this.sending = setTimeout(async () => {
+      const blob = this.mask && this.edits.length ? await this.mask.convertToBlob() : null;
+      const reader = new FileReader();
+      reader.onload = () => this.trigger("paint", { mask: reader.result });
+      if (blob) reader.readAsDataURL(blob);
+      else this.trigger("paint", { mask: null });
+    }, MASK_SENT);
+  }
+
+  async takeMask(url) {
+    // A picture that was given, white where pixels are lost, becomes an edit as any other. None:
+    // whatever was painted belonged to something else.
+    clearTimeout(this.sending);
+    if (!url) {
+      this.edits = [];
+      this.mask = null;
+      this.refresh();
+      return;
+    }
+    const { width, height } = this.size;
+    const bitmap = await createImageBitmap(await (await fetch(url)).blob());
+    if (bitmap.width !== width || bitmap.height !== height) return;
+    const image = new OffscreenCanvas(width, height);
+    const context = image.getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    const picture = context.getImageData(0, 0, width, height);
+    const [paint] = this.ramp([PAINT, PAINT]);
+    const pixels = new Uint32Array(picture.data.buffer);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = picture.data[4 * i] > 127 ? paint : 0;
+    context.putImageData(picture, 0, 0);
+    this.edits.push({ image });
+    this.apply({ image });
+    this.refresh();
   }
 
   // Drawing
@@ -556,6 +700,7 @@ class Viewer {
       context.rect(left, 0, right - left, height);
       context.clip();
       this.drawPicture(context, part, place);
+      if (part.picture && this.tool === "mask") this.drawMask(context, place);
       if (part.picture && this.region) this.drawRegion(context, place);
       if (part.picture && spot) this.drawLoupe(context, part, spot);
       context.restore();
@@ -590,15 +735,26 @@ class Viewer {
     );
   }
 
+  drawMask(context, { scale, x, y }) {
+    const { width, height } = this.size;
+    context.globalAlpha = 0.6;
+    if (this.mask) context.drawImage(this.mask, x, y, width * scale, height * scale);
+    context.globalAlpha = 1;
+    if (!this.spot) return;
+    context.beginPath();
+    context.arc(this.spot.x, this.spot.y, Math.max(1, (this.brush * scale) / 2), 0, 2 * Math.PI);
+    for (const [colour, line] of [["#000", 3], ["#fff", 1]]) {
+      Object.assign(context, { strokeStyle: colour, lineWidth: line });
+      context.stroke();
+    }
+  }
+
   drawLoupe(context, frame, spot) {
     const { width, height } = this.box;
     const { view, unit } = this;
     const radius = clamp(Math.min(width, height) * 0.3, 36, 120);
     const scale = Math.max(4, Math.round((4 * view.scale) / unit)) * unit;
-    const point = {
-      x: view.x + (spot.x - width / 2) / view.scale,
-      y: view.y + (spot.y - height / 2) / view.scale,
-    };
+    const point = this.onPhoto(spot);
     context.beginPath();
     context.arc(spot.x, spot.y, radius, 0, 2 * Math.PI);
     context.save();

@@ -6,6 +6,7 @@ the pictures travel as the PNG files they are.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from gradio.data_classes import FileData
 
 EMPTY, WAITING, RUNNING, SHOWN, FAILED = "empty", "waiting", "running", "shown", "failed"
 """States of a panel. Where it is running, its picture may be an estimate."""
+
+MAX_MASK = 16 << 20
+"""Characters of a painted mask as it comes from the browser."""
 
 _FOLDER = Path(__file__).parent
 _TEMPLATE, _STYLE, _SCRIPT = (
@@ -27,6 +31,18 @@ STOP = """(value) => {
   return { ...value, panels: value.panels.map(stop) };
 }"""
 """For `js=`: the value after a run was stopped. In the browser, where it is always the latest."""
+
+TAKE_MASK = """(picture) => document.querySelector("#viewer .stage").dispatchEvent(
+  new CustomEvent("mask", { detail: picture?.url ?? null, bubbles: true }))"""
+"""For `js=`: lay a mask, a value of `gr.Image`, over the photo of the component called `viewer`;
+without one, take off what is there."""
+
+START_PAINTING = """() => document.querySelector("#viewer .stage").dispatchEvent(
+  new CustomEvent("paint", { bubbles: true }))"""
+"""For `js=`: take up the brush, or lay it down."""
+
+TO_PICTURES = """() => document.querySelector("#viewer").scrollIntoView({ block: "nearest" })"""
+"""For `js=`: bring the component called `viewer` into sight."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,9 @@ def viewer(panels: Iterable[Panel], **settings) -> gr.HTML:
     """Return the component; inside a `with` block of it, more can be put under the pictures.
 
     Its event `measure` comes when a rectangle was drawn or its pictures changed, with the data
-    {"region": the fields of a `ui.region.Region`, or None where there is none any more}.
+    {"region": the fields of a `ui.region.Region`, or None where there is none any more}. Its event
+    `paint` comes when somebody painted a mask on the photo, with {"mask": for `mask_of`}. A mask
+    from elsewhere is put in by `TAKE_MASK`.
     """
     return gr.HTML(
         state(panels),
@@ -78,6 +96,19 @@ def _as_json(panel: Panel) -> dict:
     fields = asdict(panel)
     file = fields.pop("file")
     return fields | {"image": file and FileData(path=file).model_dump()}
+
+
+def mask_of(painted: str | None) -> bytes | None:
+    """Return the PNG of a mask as it came from the brush; None where nothing is painted.
+
+    Raises ValueError.
+    """
+    if painted is None:
+        return None
+    head, _, content = str(painted).partition(",")
+    if head != "data:image/png;base64" or len(content) > MAX_MASK:
+        raise ValueError("A painted mask is a PNG of at most 16 MB; paint less, or give a file.")
+    return base64.b64decode(content, validate=True)
 
 
 def panels_of(value: dict) -> list[Panel]:
