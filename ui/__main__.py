@@ -3,5 +3,5 @@
 import enhancers
 from ui import first
 
-first.write({name: enhancers.load(name) for name in enhancers.NAMES})
+first.write({name: enhancers.load(name) for name in enhancers.NAMES}, first.FOLDER)
 print(f"Written to {first.FOLDER}.")

@@ -55,13 +55,15 @@ def task() -> Job:
     return job.prepare(photo(), EXAMPLE.how, EXAMPLE.degradation)
 
 
-def load(specs: Mapping[str, Spec], folder: Path = FOLDER) -> Results | None:
-    """Return the results if these very weights made them."""
+def load(specs: Mapping[str, Spec], folder: Path) -> Results | None:
+    """Return the results if these very weights made them, of this very photo."""
     record = folder / "first.json"
     if not record.exists():
         return None
     made = json.loads(record.read_text(encoding="utf-8"))
     if made["weights"] != {name: spec.sha256 for name, spec in specs.items()}:
+        return None
+    if made["photo"] != _photo_made():
         return None
     keys = [*made["weights"], CLASSICAL]
     pictures = {}
@@ -71,20 +73,25 @@ def load(specs: Mapping[str, Spec], folder: Path = FOLDER) -> Results | None:
     return Results(pictures, made["baseline"])
 
 
-def write(enhancers: Mapping[str, Enhancer], folder: Path = FOLDER) -> None:
+def write(enhancers: Mapping[str, Enhancer], folder: Path) -> None:
     """Restore the photo, with each method's defaults and seed 0, and write lossless pictures."""
     from enhancers import classical
 
     given = task()
     baseline = classical.load(job.baseline(given))
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "first.json").unlink(missing_ok=True)  # written last: half of it is nothing
     for key, enhancer in (dict(enhancers) | {CLASSICAL: baseline}).items():
         restored = enhancer.restore(given.degraded, given.mask, seed=0)
         images.to_pil(restored).save(folder / f"{key}.webp", lossless=True, quality=100, method=6)
     made = {
-        "photo": f"{EXAMPLE.file} of scikit-image, {EXAMPLE.title}, shrunk to {SIDE} pixels",
+        "photo": _photo_made(),
         "damage": given.damage,
         "baseline": baseline.spec.title,
         "weights": {name: enhancer.spec.sha256 for name, enhancer in enhancers.items()},
     }
     (folder / "first.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+
+
+def _photo_made() -> str:
+    return f"{EXAMPLE.file} of scikit-image, {EXAMPLE.title}, shrunk to {SIDE} pixels"

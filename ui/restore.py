@@ -462,7 +462,7 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
 def opening_view(runner: Runner) -> View:
     """What the page opens with: a finished comparison, if the present weights made it."""
     specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
-    task, made = first.task(), first.load(specs)
+    task, made = first.task(), first.load(specs, first.FOLDER)
     folder = Path(first.photo()).parent
     panels = show_input(task, folder)
     start = input_row(task)
