@@ -1,9 +1,9 @@
-"""`python -m eval`: see `eval.benchmark`; with a first word, `eval.shipped`."""
+"""`python -m eval`: see `eval.benchmark`; with a first word, `eval.shipped` or `eval.export`."""
 
 import sys
 from importlib import import_module
 
-COMMANDS = {"leaderboard": "eval.shipped"}
+COMMANDS = {"leaderboard": "eval.shipped", "report": "eval.export"}
 
 arguments = sys.argv[1:]
 name = COMMANDS.get(arguments[0]) if arguments else None

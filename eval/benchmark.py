@@ -19,7 +19,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 import enhancers
 from enhancers import classical, degradations, images
+from enhancers.base import Enhancer, OnStep
 from eval import metrics, parallel, protocols
 from eval.datasets import SAMPLES, Dataset, Entry, open_dataset
 from eval.downloads import SOURCES
@@ -218,15 +219,19 @@ def _words(text: str) -> list[str]:
 
 
 def load_restorers(
-    methods: Iterable[Method], device: str
+    methods: Iterable[Method],
+    device: str,
+    at_hand: Mapping[str, Enhancer] | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[dict[Method, Restore], dict[str, str]]:
     """Load what the methods need. Returns how to call each, and weights by method name.
 
+    at_hand: enhancers that are loaded already, by name. on_step: as for `Enhancer.restore`.
     Weights are the first 12 digits of the file's SHA-256, and empty for `BASELINES`.
     """
     restorers: dict[Method, Restore] = {}
     weights: dict[str, str] = {}
-    loaded: dict[str, enhancers.base.Enhancer] = {}
+    loaded = dict(at_hand or {})
     for method in methods:
         if method.name == INPUT:
             weights[INPUT], restorers[method] = "", _unchanged
@@ -239,18 +244,19 @@ def load_restorers(
             )
         enhancer = loaded[method.name]
         weights[method.name] = enhancer.spec.sha256[:12]
-        restorers[method] = partial(_restore, enhancer, dict(method.options))
+        restorers[method] = partial(_restore, enhancer, dict(method.options), on_step)
     return restorers, weights
 
 
 def _restore(
-    enhancer: enhancers.base.Enhancer,
+    enhancer: Enhancer,
     options: dict[str, float],
+    on_step: OnStep | None,
     degraded: Tensor,
     mask: Tensor,
     seed: int,
 ) -> Tensor:
-    return enhancer.restore(degraded, mask, seed=seed, clipped=False, **options)
+    return enhancer.restore(degraded, mask, seed=seed, on_step=on_step, clipped=False, **options)
 
 
 def _unchanged(degraded: Tensor, mask: Tensor, seed: int) -> Tensor:

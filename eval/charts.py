@@ -1,7 +1,8 @@
 """The leaderboard's charts: pure functions from a table of results to a plotly figure.
 
 `photos` is always a whole results file as from `results.per_photo`; a `View` says which part of
-it is asked for, so that a method looks the same in every chart. Colours are those of Okabe and Ito
+it is asked for, so that a method looks the same in every chart. A point's `customdata` says whose
+photos lie behind it (`leaderboard.behind`). Colours are those of Okabe and Ito
 2008, "Color universal design", told apart by the colour-blind too; markers differ as well, so that
 colour is never the only cue. Backgrounds are transparent and the text's grey is readable on white
 and on black. A chart for which nothing was measured says so in words.
@@ -21,6 +22,7 @@ from eval.leaderboard import (
     INPUT,
     Standing,
     View,
+    behind,
     counted,
     damage_title,
     direction,
@@ -95,6 +97,11 @@ def ranking(photos: pd.DataFrame, view: View) -> go.Figure:
     look = styles(photos["method"].unique())
     names = [_named(row, view.metric) for row in rows]
     colours = [look[_method(row.label)].colour for row in rows]
+    points = {
+        "hovertext": [_hover(row, view.metric) for row in rows],
+        "hoverinfo": "text",
+        "customdata": [behind(row.label) for row in rows],
+    }
     figure.add_bar(
         orientation="h",
         y=names,
@@ -102,7 +109,7 @@ def ranking(photos: pd.DataFrame, view: View) -> go.Figure:
         base=start,
         width=0.5,
         marker={"color": colours, "opacity": 0.55},
-        hoverinfo="skip",
+        **points,
     )
     figure.add_scatter(
         mode="markers",
@@ -115,8 +122,7 @@ def ranking(photos: pd.DataFrame, view: View) -> go.Figure:
             "line": {"color": TEXT, "width": 1},
         },
         error_x=_whiskers(rows),
-        hovertext=[_hover(row, view.metric) for row in rows],
-        hoverinfo="text",
+        **points,
     )
     figure.update_layout(showlegend=False)
     figure.update_yaxes(showgrid=False, ticks="")
@@ -149,20 +155,20 @@ def severity_curves(photos: pd.DataFrame, view: View) -> go.Figure:
     )
     look = styles(photos["method"].unique())
     for name, dash in _dashes(dict.fromkeys(rows["label"])).items():
-        points = [
-            Standing(name, means[name, s], None, {}) for s in severities if (name, s) in means
-        ]
+        xs = [s for s in severities if (name, s) in means]
+        points = [Standing(name, means[name, s], None, {}) for s in xs]
         style = look[_method(name)]
         figure.add_scatter(
             name=title(name),
             mode="lines+markers",
-            x=[s for s in severities if (name, s) in means],
+            x=xs,
             y=[point.mean.value for point in points],
             error_y=_whiskers(points) | {"color": style.colour},
             line={"color": style.colour, "dash": dash},
             marker=_marker(style),
             hovertext=[_hover(point, view.metric) for point in points],
             hoverinfo="text",
+            customdata=[behind(name, severity=severity) for severity in xs],
         )
     worse_when_higher = kind is None or kind.worse_when_higher
     figure.update_xaxes(
@@ -303,6 +309,7 @@ def photo_scatter(photos: pd.DataFrame, view: View, first: str, second: str) -> 
             for image, x, y in both.itertuples()
         ],
         hoverinfo="text",
+        customdata=[behind(second, image=image) for image in both.index],
     )
     figure.update_layout(showlegend=False)
     figure.update_xaxes(title=f"{title(first)}: {_axis(view.metric)}")
@@ -477,8 +484,9 @@ def _add_settings(
     options: Sequence[str],
     hover: Sequence[str],
 ) -> None:
-    """Add the points of one method; several are joined, and named by their options."""
+    """Add the points of one method; several are joined, and both ends named by their options."""
     joined = len(labels) > 1
+    named = sum("text" in trace.mode for trace in figure.data)
     intervals = isinstance(x[0], Standing)
     figure.add_scatter(
         name=title(method) if joined else title(labels[0]),
@@ -487,11 +495,12 @@ def _add_settings(
         y=[point.mean.value for point in y],
         error_x=_whiskers(x) | {"color": style.colour} if intervals else None,
         error_y=_whiskers(y) | {"color": style.colour},
-        text=options,
-        textposition="top left",
+        text=[options[0], *[""] * (len(labels) - 2), options[-1]] if joined else None,
+        textposition=("top left", "bottom right")[named % 2],
         cliponaxis=False,
         line={"color": style.colour},
         marker=_marker(style) | {"size": 11},
         hovertext=hover,
         hoverinfo="text",
+        customdata=[behind(label) for label in labels],
     )

@@ -85,6 +85,14 @@ def open_dataset(spec: str | Path) -> Dataset:
     return Dataset(folder.resolve().name, tuple(Entry(f.name, partial(_photo, f)) for f in files))
 
 
+def at_hand(name: str) -> Dataset | None:
+    """Return a dataset of that name if its photos are here already; nothing is downloaded."""
+    if name == SAMPLES:
+        return open_dataset(SAMPLES)
+    folder = downloads.cache() / name
+    return open_dataset(folder) if folder.is_dir() else None
+
+
 def _photo(file: Path) -> Tensor:
     return images.load(file).pixels
 
@@ -93,11 +101,11 @@ def _sample(name: str) -> Tensor:
     picture = _SAMPLES[name]()
     if picture.ndim == 2:  # grey
         picture = np.stack([picture] * 3, axis=-1)
-    return images.from_uint8(_centre(picture, SAMPLE_SIDE))
+    return centre(images.from_uint8(picture))
 
 
-def _centre(picture: np.ndarray, side: int) -> np.ndarray:
-    """Crop (H, W, 3) around its centre to at most side × side."""
-    H, W = picture.shape[:2]
-    top, left = max(0, H - side) // 2, max(0, W - side) // 2
-    return picture[top : top + side, left : left + side]
+def centre(photo: Tensor) -> Tensor:
+    """Crop a photo (1, 3, H, W) around its centre to at most `SAMPLE_SIDE` pixels a side."""
+    H, W = photo.shape[2:]
+    top, left = max(0, H - SAMPLE_SIDE) // 2, max(0, W - SAMPLE_SIDE) // 2
+    return photo[:, :, top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]

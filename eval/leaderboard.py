@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,25 @@ def damage_title(degradation: str, severity: float) -> str:
     return f"{kind_title(degradation)} {severity:g}{unit}"
 
 
+def is_usual(degradation: str, severity: float) -> bool:
+    """Tell whether this is the severity a degradation has unless another is asked for."""
+    kind = kind_of(degradation)
+    return kind is not None and severity == kind.default
+
+
+def two_of(
+    labels: Sequence[str], first: str | None = None, second: str | None = None
+) -> tuple[str, str]:
+    """Return the two methods chosen, or else the two best that leave the input out.
+
+    labels: the best first.
+    """
+    best = [label for label in labels if label != INPUT] or list(labels)
+    second = second if second in labels else best[0]
+    others = [label for label in [*best, *labels] if label != second]
+    return first if first in labels else (others or labels)[0], second
+
+
 def direction(metric: str) -> str:
     """Say which values of a metric are good."""
     higher_is_better = METRICS[metric].higher_is_better
@@ -122,6 +142,15 @@ def counted(numbers: Sequence[int], noun: str = "photo") -> str:
     low, high = min(numbers), max(numbers)
     amount = str(low) if low == high else f"{low}–{high}"
     return f"n = {amount} {noun if high == 1 else noun + 's'}"
+
+
+def behind(label: str, **which: str | float) -> str:
+    """Say in JSON whose photos lie behind a line of a table or a point of a chart.
+
+    which: `severity` or `image`, where it stands for another or for one alone. The page reads it
+    when the line or the point is clicked.
+    """
+    return json.dumps({"label": label, **which})
 
 
 def published(table: pd.DataFrame, view: View) -> pd.DataFrame:

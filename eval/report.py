@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.leaderboard import Standing, View, counted, damage_title, direction, title
+from eval.leaderboard import (
+    INPUT,
+    Standing,
+    View,
+    behind,
+    counted,
+    damage_title,
+    direction,
+    title,
+)
 from eval.metrics import METRICS
 
 HERE = Path(__file__).parent
@@ -26,17 +35,18 @@ def meaning(view: View) -> str:
     )
 
 
-def standings_table(rows: Sequence[Standing], view: View) -> str:
+def standings_table(rows: Sequence[Standing], view: View, opens: bool = False) -> str:
     """Lay out mean, interval, rank and number of photos, a line per method, the best mean first.
 
-    Columns sort by number where a click on their heading is heard (`report.js`).
+    Columns sort by number where a click on their heading is heard (`report.js`). opens: whether a
+    click on a line is heard too, so that methods are buttons.
     """
     digits = METRICS[view.metric].digits
     unit = METRICS[view.metric].unit
     heading = escape(METRICS[view.metric].title + (f", {unit}" if unit else ""))
     ranked = any(row.rank for row in rows)
     columns = ["Method", *(["Rank"] if ranked else []), heading, "95% interval", "Photos"]
-    body = "".join(_standing(row, digits, ranked) for row in rows)
+    body = "".join(_standing(row, digits, ranked, opens) for row in rows)
     where = f"{damage_title(view.degradation, view.severity)}, {view.dataset}"
     note = (
         "A rank is a range where a paired test over the photos (Wilcoxon, with Holm's correction) "
@@ -48,7 +58,7 @@ def standings_table(rows: Sequence[Standing], view: View) -> str:
     return _table(f"{where}: means over photos", columns, body, note, "standings", sortable=True)
 
 
-def _standing(row: Standing, digits: int, ranked: bool) -> str:
+def _standing(row: Standing, digits: int, ranked: bool, opens: bool) -> str:
     best = ranked and row.rank is not None and row.rank.best == 1
     low, high = row.mean.low, row.mean.high
     interval = "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
@@ -58,10 +68,15 @@ def _standing(row: Standing, digits: int, ranked: bool) -> str:
         _number(interval, low),
         _number(str(row.mean.n), row.mean.n),
     ]
-    return (
-        f'<tr{" class=best" if best else ""}><th scope="row">{escape(title(row.label))}</th>'
-        f"{''.join(cells)}</tr>"
-    )
+    name = escape(title(row.label))
+    if opens:
+        name = _button(name, behind(row.label))
+    return f'<tr{" class=best" if best else ""}><th scope="row">{name}</th>{"".join(cells)}</tr>'
+
+
+def _button(name: str, asked: str) -> str:
+    """name: HTML. asked: see `leaderboard.behind`."""
+    return f'<button type="button" data-behind="{escape(asked)}">{name}</button>'
 
 
 def _rank(row: Standing) -> str:
@@ -76,6 +91,46 @@ def _rank(row: Standing) -> str:
 
 def _number(text: str, value: float) -> str:
     return f'<td data-value="{value:g}">{text}</td>'
+
+
+def photos_table(table: pd.DataFrame, view: View, label: str, at_hand: bool) -> str:
+    """Lay out what a method's mean is made of, a line per photo, the best first.
+
+    table: as from `leaderboard.scores`, with a column `label`. at_hand: whether the photos can be
+    shown, so that their names are buttons.
+    """
+    metric = METRICS[view.metric]
+    higher = metric.higher_is_better
+    values = table[label].dropna()
+    if higher is not None:
+        values = values.sort_values(ascending=not higher, kind="stable")
+    beside = label != INPUT and INPUT in table
+    ends = {} if higher is None or len(values) < 2 else {0: "best", len(values) - 1: "worst"}
+    lines = []
+    for place, (image, value) in enumerate(values.items()):
+        name = escape(image)
+        if at_hand:
+            name = _button(name, behind(label, severity=view.severity, image=image))
+        word = f" <small>{ends[place]}</small>" if place in ends else ""
+        cells = [_number(f"{value:.{metric.digits}f}{word}", value)]
+        if beside:
+            before = table.loc[image, INPUT]
+            gain = value - before
+            cells += [
+                _number(f"{before:.{metric.digits}f}", before),
+                _number("–" if math.isnan(gain) else f"{gain:+.{metric.digits}f}", gain),
+            ]
+        lines.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
+    unit = f", {metric.unit}" if metric.unit else ""
+    columns = ["Photo", escape(metric.title + unit)]
+    columns += [escape(title(INPUT)), "Difference"] if beside else []
+    note = f"{metric.title}: {direction(view.metric)}. " + (
+        "Press a photo to see it."
+        if at_hand
+        else f"The photos of {view.dataset} are not on this server, so they cannot be shown."
+    )
+    where = f"{title(label)}, {damage_title(view.degradation, view.severity)}, {view.dataset}"
+    return _table(f"{where}: photo by photo", columns, "".join(lines), escape(note), "photos", True)
 
 
 def wins_table(rows: Sequence[Standing]) -> str:

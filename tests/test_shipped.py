@@ -98,7 +98,7 @@ def test_missing_live1_is_told_before_any_work(sets, tmp_path, capsys):
     assert not (tmp_path / "board.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["leaderboard", ""])
+@pytest.mark.parametrize("command", ["leaderboard", "report", ""])
 def test_a_first_word_chooses_the_command(command, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["eval", *command.split(), "--help"])
     with pytest.raises(SystemExit):
