@@ -441,7 +441,10 @@ class Viewer {
     event.target.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
     const at = this.locate(event);
-    if (this.gesture?.name === "stroke") this.endStroke();
+    if (this.gesture?.name === "stroke") {
+      this.edits.pop(); // the first finger of two, which mean to zoom
+      this.repaint();
+    }
     if (this.pointers.size > 1) this.gesture = { name: "pinch" };
     else if (this.tool === "mask") this.beginStroke(at);
     else if (this.tool === "region" || event.shiftKey) this.gesture = { name: "region", from: at };
