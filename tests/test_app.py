@@ -28,11 +28,11 @@ def pixels(path) -> np.ndarray:
 # The page as a whole
 
 
-def test_build_demo_constructs_with_only_two_public_endpoints():
+def test_build_demo_constructs_with_only_three_public_endpoints():
     demo = build_demo(fake_enhancers())
-    assert set(demo.get_api_info()["named_endpoints"]) == {"/degrade", "/enhance"}
+    assert set(demo.get_api_info()["named_endpoints"]) == {"/degrade", "/enhance", "/methods"}
     public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility != "private"}
-    assert public == {"degrade", "enhance"}
+    assert public == {"degrade", "enhance", "methods"}
 
 
 def test_all_model_work_waits_in_one_line():
@@ -129,6 +129,8 @@ def test_reference_is_the_truth(photo, tmp_path):
         ({"severity": math.nan}, "but got nan"),
         ({"seed": -1}, "A seed is a whole number"),
         ({"seed": 1.5}, "A seed is a whole number"),
+        ({"seed": math.inf}, "A seed is a whole number"),
+        ({"seed": math.nan}, "A seed is a whole number"),
         ({"seed": None}, "but got nothing"),
     ],
 )

@@ -1,4 +1,8 @@
-"""The endpoints for scripts, `/degrade` and `/enhance`: plain arguments in, pictures out."""
+"""The endpoints for scripts, `/degrade`, `/enhance` and `/methods`.
+
+Plain arguments in, pictures out. Where `gradio[mcp]` is installed they are tools for language
+models too, which read the docstrings: these have the form that Gradio takes apart.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import gradio as gr
 
 from enhancers import images
 from enhancers.degradations import DEGRADATIONS
-from ui import job
+from ui import job, limits
 from ui.job import DAMAGE, DEGRADED, REFERENCE
 from ui.restore import for_people, photo_input
 from ui.runner import Runner
@@ -22,11 +27,17 @@ from ui.runner import Runner
 def degrade(
     photo: str, degradation: str = "noise", severity: float | None = None, seed: float = 0
 ) -> Iterator[tuple[str, str]]:
-    """Damage a clean photo. The same seed gives the same damage.
+    """Damage a clean photo, to see how well it can be restored. Same seed, same damage.
 
-    degradation: noise, shot, blur, motion, lowres, jpeg, dark, mixed or scratches.
-    severity: in its own unit; leave it out for the default.
-    Returns the damaged picture, and a mask that is white where pixels are lost (scratches only).
+    Args:
+        photo: The clean photo, a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file.
+        degradation: One of noise, shot, blur, motion, lowres, jpeg, dark, mixed and scratches.
+        severity: In the unit of the degradation, see `methods`; left out, a middle one.
+        seed: A whole number from 0, for the random part of the damage.
+
+    Returns:
+        The damaged picture, a PNG file.
+        A mask, white where pixels are lost; black all over unless there are scratches.
     """
     task = job.prepare(photo, DAMAGE, degradation, severity, seed)
     with tempfile.TemporaryDirectory() as name:
@@ -37,19 +48,27 @@ def degrade(
 
 
 def add_endpoints(runner: Runner) -> None:
-    """Add both endpoints to the present `gr.Blocks`, on components that are never shown."""
+    """Add the endpoints to the present `gr.Blocks`, on components that are never shown."""
     names = list(runner.enhancers)
 
     @for_people
     def enhance(photo, reference=None, mask=None, seed=0, options=None) -> Iterator[tuple]:
-        """Restore a degraded photo with every method.
+        """Restore a degraded photo with every method: a VAE, a GAN and a diffusion model.
 
-        reference: the true picture, of the same size, for the scores; may be left out.
-        mask: white where pixels are lost and to be invented, as `/degrade` returns it.
-        options: by method, as in {"diffusion": {"steps": 4}}.
-        Returns one restored picture per method, and a dictionary: for "input" and every method
-        psnr, ssim and mse (null without a reference, or where not finite), and seconds.
-        A client that iterates over the job gets each picture as soon as it is ready.
+        A generative model may invent detail: its pictures are no evidence. A client that iterates
+        over the job gets each picture as soon as it is ready.
+
+        Args:
+            photo: The degraded photo, a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file.
+            reference: The true picture, of the same size, for the scores; may be left out.
+            mask: White where pixels are lost and to be invented, as `degrade` returns it.
+            seed: A whole number from 0; the same seed gives the same pixels.
+            options: By method, as in {"diffusion": {"steps": 4}}; `methods` lists them.
+
+        Returns:
+            One restored picture per method, each a PNG file.
+            A report: for "input" and every method psnr in dB, ssim and mse (null without a
+            reference, or where not finite), and seconds.
         """
         options = checked_options(runner, options)
         how = DEGRADED if reference is None else REFERENCE
@@ -74,6 +93,32 @@ def add_endpoints(runner: Runner) -> None:
                 }
                 yield *files.values(), report
 
+    def methods() -> dict:
+        """List what there is: methods with their options, degradations, and limits.
+
+        Returns:
+            methods, degradations and limits, each by name.
+        """
+        return {
+            "methods": {
+                name: {
+                    "title": enhancer.spec.title,
+                    "weights": enhancer.spec.parameters,
+                    "weights_sha256": enhancer.spec.sha256,
+                    "options": {option.name: asdict(option) for option in enhancer.spec.options},
+                }
+                for name, enhancer in runner.enhancers.items()
+            },
+            "degradations": {name: asdict(kind) for name, kind in DEGRADATIONS.items()},
+            "limits": {
+                "file_mb": limits.MAX_FILE_MB,
+                "pixels": job.MAX_PIXELS,
+                "waiting": limits.QUEUE,
+                "kept_s": limits.KEPT + limits.SWEEP,
+            },
+        }
+
+    gr.api(methods, api_name="methods", queue=False)
     picture = {"type": "filepath", "format": "png", "image_mode": None}
     with gr.Column(visible=False):
         photo = photo_input(label="Photo")

@@ -148,7 +148,7 @@ def check_damage(degradation: str, severity: float | None = None) -> float:
 
 def check_seed(seed: float | None) -> int:
     """Return a seed as a whole number. Raises ValueError if it is none, or out of range."""
-    if seed is None or seed != int(seed) or not 0 <= seed <= LARGEST_SEED:
+    if seed is None or not 0 <= seed <= LARGEST_SEED or seed != int(seed):
         got = "nothing" if seed is None else f"{seed:g}"
         raise ValueError(f"A seed is a whole number from 0 to {LARGEST_SEED}, but got {got}.")
     return int(seed)

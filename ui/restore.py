@@ -7,12 +7,13 @@ import html
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
+from gradio.events import Dependency
 from PIL import Image
 
 from enhancers import images
@@ -80,11 +81,40 @@ def for_people(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
     return wrapped
 
 
-def restore_tab(runner: Runner) -> list[gr.components.Component]:
-    """Lay out the tab inside the present `gr.Blocks` and connect it.
+@dataclass(frozen=True)
+class Form:
+    """The parts of the tab that others read, set or listen to."""
 
-    Returns the photo and what is done to it: the inputs of `job.prepare`, in their order.
-    """
+    photo: gr.Image
+    how: gr.Radio
+    damage_box: gr.Group
+    degradation: gr.Dropdown
+    severity: gr.Slider
+    damage_seed: gr.Number
+    reference: gr.Image
+    mask: gr.Image
+    preset: gr.Radio
+    seed: gr.Number
+    sliders: Sequence[gr.Slider]
+    """In the order of the enhancers and their `spec.options`."""
+    pictures: gr.HTML
+    table: gr.HTML
+    status: gr.HTML
+    downloads: Mapping[str, gr.DownloadButton]
+    run: Dependency
+    """The event that restores."""
+    show: Mapping
+    """Settings of the event that shows the input and forgets the results."""
+
+    @property
+    def given(self) -> list[gr.components.Component]:
+        """The photo and what is done to it: inputs of `job.prepare`, in their order."""
+        damage = [self.degradation, self.severity, self.damage_seed]
+        return [self.photo, self.how, *damage, self.reference]
+
+
+def restore_tab(runner: Runner) -> Form:
+    """Lay out the tab inside the present `gr.Blocks` and connect it."""
     enhancers = list(runner.enhancers.values())
     specs = {name: enhancer.spec for name, enhancer in runner.enhancers.items()}
     example = first.EXAMPLE
@@ -426,7 +456,12 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
         **light,
     )
     # A run begins with the buttons; on a phone the pictures may be out of sight.
-    work = {"concurrency_id": "models", "concurrency_limit": 1, **light}
+    work = light | {
+        "concurrency_id": "models",
+        "concurrency_limit": 1,
+        "show_progress": "minimal",  # tells the place in line
+        "show_progress_on": status,
+    }
     given = [*inputs, seed, *sliders]
     busy = {"fn": buttons(True, QUEUED), "inputs": None, "outputs": [start, guess, stop, status]}
     click = start.click(**busy, cancels=changed, queue=False, **light)
@@ -456,7 +491,25 @@ def restore_tab(runner: Runner) -> list[gr.components.Component]:
     )
     for event in changed:
         event.success(forget, None, [status, maps, guessed], queue=False, **light)
-    return inputs[:-1]
+    return Form(
+        photo=photo,
+        how=how,
+        damage_box=damage_box,
+        degradation=degradation,
+        severity=severity,
+        damage_seed=damage_seed,
+        reference=reference,
+        mask=mask,
+        preset=preset,
+        seed=seed,
+        sliders=sliders,
+        pictures=pictures,
+        table=table,
+        status=status,
+        downloads=downloads,
+        run=runs[0],
+        show=show,
+    )
 
 
 def opening_view(runner: Runner) -> View:

@@ -28,8 +28,7 @@ class View:
 
 def show_input(task: Job, folder: Path) -> dict[str, Panel]:
     """The photo as the methods will see it, and the truth where it is known."""
-    damage = {"Software": "Triptych", "damage": task.damage}
-    file = job.save(task.degraded, task, folder, INPUT, damage)
+    file = job.save(task.degraded, task, folder, INPUT, job.provenance(task))
     size = f"{task.degraded.shape[-1]}×{task.degraded.shape[-2]}"
     panels = {INPUT: Panel(INPUT, "Input", f"{size}, {task.damage}", SHOWN, file)}
     if task.clean is not None:
@@ -114,6 +113,7 @@ def watch(runner: Runner, task: Job, seed: float, options: Options, folder: Path
                     total += 0 if event.kept else event.seconds
                     spec = specs[key]
                     meta = job.metadata(task, spec, seed, options.get(event.name, {}))
+                    meta["seconds"] = f"{event.seconds:.3f}"
                     file = job.save(event.restored, task, folder, event.name, meta)
                     rows[key] = replace(
                         rows[key],
