@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import queue
 import threading
@@ -15,6 +16,7 @@ from torch import Tensor
 from enhancers.base import Enhancer, Option
 from ui.cache import Cache, key_of
 from ui.line import Line
+from ui.zerogpu import is_lent, lend_gpu
 
 CACHE_BYTES = 256 << 20
 """How much of what was restored is kept for those who ask for the same again."""
@@ -77,6 +79,7 @@ class Runner:
         self.warmed = threading.Event()
         """Set once `warm_up` has told how long everything takes."""
         self._cache = Cache(CACHE_BYTES)
+        self._lent = lend_gpu(self.enhancers) if is_lent() else None
         self._rates: dict[tuple[str, tuple], float] = {}
 
     def run(
@@ -119,7 +122,8 @@ class Runner:
                 except Exception as error:
                     events.put(error)
 
-        threading.Thread(target=work, daemon=True, name="restore").start()
+        context = contextvars.copy_context()  # knows whose request this is
+        threading.Thread(target=context.run, args=(work,), daemon=True, name="restore").start()
         try:
             while True:
                 arrived = _newest(events)
@@ -179,7 +183,10 @@ class Runner:
         if kept := self._cache.get(key):
             report(Event(name, restored=kept.restored, seconds=kept.seconds, kept=True))
             return
-        restored = enhancer.restore(degraded, mask, seed=seed, on_step=on_step, **options)
+        if self._lent and enhancer is self.enhancers.get(name):
+            restored = self._lent(name, degraded, mask, seed, options)
+        else:
+            restored = enhancer.restore(degraded, mask, seed=seed, on_step=on_step, **options)
         seconds = time.perf_counter() - start
         self._cache.put(key, restored, seconds)
         report(Event(name, restored=restored.clone(), seconds=seconds))
