@@ -6,7 +6,7 @@ Seconds of one machine say little on another; the ratio to a network that everyb
 more. FFDNet and DnCNN stand in with random weights: their shape decides the time, their weights
 do not. --memory adds the peak memory of one restoration per method, each in a process of its
 own, and --app the time from starting app.py to its first page, and its memory after photos sent
-to it as a script would.
+to it as a script would, and what a first visit weighs and when a browser paints it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import csv
 import functools
 import os
 import platform
+import shutil
 import socket
 import statistics
 import subprocess
@@ -24,7 +25,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -45,6 +47,16 @@ METHODS = "vae,gan,diffusion,diffusion:steps=1"
 YARDSTICK = "ffdnet-shape"
 MEMORY_SIZES = ("512x512", "4000x3000")
 APP_PATIENCE_S = 120
+VIEWPORT = {"width": 1280, "height": 900}
+READY = "#viewer [data-key=input][data-state=shown]"
+"""What stands on the page once it can be used."""
+_TIMING = """() => {
+  const entries = [...performance.getEntriesByType("navigation"),
+    ...performance.getEntriesByType("resource")];
+  const paint = performance.getEntriesByName("first-contentful-paint")[0];
+  return [performance.now(), paint.startTime, entries.reduce((sum, e) => sum + e.transferSize, 0)];
+}"""
+"""Milliseconds since the visit began, twice, and bytes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class Row:
     """Of the medians."""
     peak_rss_mb: float | str = ""
     """Largest resident memory of the process, in units of 2^20 bytes, Python and torch included."""
+    page_mb: float | str = ""
+    """What a first visit transfers, in units of 10^6 bytes."""
     commit: str = ""
     torch: str = ""
     cpu: str = ""
@@ -211,18 +225,36 @@ def peak_rss_mb(pid: int | str = "self") -> float:
     Linux only. Not `resource.ru_maxrss`: a new process inherits there the peak of the one that
     started it, and we hold torch in memory.
     """
+    return _memory_mb(pid, "VmHWM")
+
+
+def rss_mb(pid: int | str = "self") -> float:
+    """Return the resident memory that a process has now, in units of 2^20 bytes. Linux only."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def _memory_mb(pid: int | str, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError(f"No peak memory is known of process {pid}.")
+    raise RuntimeError(f"Nothing is known of the memory of process {pid}.")
 
 
-def app_rows(threads: int, sizes: Iterable[str]) -> list[Row]:
-    """Start app.py on a free port; measure its first page, then photos through its own endpoint.
+@dataclass(frozen=True)
+class App:
+    """A running app.py."""
 
-    The first row holds the seconds until the page answers and the memory by then, each further
-    row, in the order of `sizes`, the seconds of `/enhance` as a client sees them (upload, queue
-    and pictures back included) and the peak so far of the app's process.
+    url: str
+    pid: int
+    start_s: float
+    """Seconds from starting it to its first page."""
+
+
+@contextmanager
+def running_app(threads: int) -> Iterator[App]:
+    """Start app.py on a free port and wait for its first page; end it afterwards.
+
+    Raises RuntimeError if it does not answer.
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}/"
@@ -233,14 +265,7 @@ def app_rows(threads: int, sizes: Iterable[str]) -> list[Row]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "OMP_NUM_THREADS": str(threads),
     }
-    rows = []
-
-    def note(what: str, size: str, seconds: float) -> None:
-        seconds = round(seconds, 2)
-        memory = round(peak_rss_mb(app.pid))
-        rows.append(Row("app", what, size, threads, seconds, seconds, "", memory, **_stamp()))
-
-    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryFile("w+") as log:
         start = time.perf_counter()
         app = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
@@ -251,11 +276,7 @@ def app_rows(threads: int, sizes: Iterable[str]) -> list[Row]:
                     log.seek(0)
                     raise RuntimeError(f"app.py does not answer: {_last_line(log.read())}")
                 time.sleep(0.1)
-            note("first page", "", time.perf_counter() - start)
-            for size in sizes:
-                path = Path(folder) / f"{size}.png"
-                images.save_png(path, sample_photo(*map(int, size.split("x"))))
-                note("enhance", size, _enhance(url, path, folder))
+            yield App(url, app.pid, time.perf_counter() - start)
         finally:
             app.terminate()
             try:
@@ -263,7 +284,78 @@ def app_rows(threads: int, sizes: Iterable[str]) -> list[Row]:
             except subprocess.TimeoutExpired:
                 app.kill()
                 app.wait()
+
+
+def app_rows(threads: int, sizes: Iterable[str]) -> list[Row]:
+    """Measure the first page of app.py, then photos through its own endpoint.
+
+    The first row holds the seconds until the page answers and the memory by then, each further
+    row, in the order of `sizes`, the seconds of `/enhance` as a client sees them (upload, queue
+    and pictures back included) and the peak so far of the app's process.
+    """
+    rows = []
+    with running_app(threads) as app, tempfile.TemporaryDirectory() as folder:
+
+        def note(what: str, size: str, seconds: float) -> None:
+            seconds = round(seconds, 2)
+            memory = round(peak_rss_mb(app.pid))
+            rows.append(Row("app", what, size, threads, seconds, seconds, "", memory, **_stamp()))
+
+        note("first page", "", app.start_s)
+        for size in sizes:
+            path = Path(folder) / f"{size}.png"
+            images.save_png(path, sample_photo(*map(int, size.split("x"))))
+            note("enhance", size, _enhance(app.url, path, folder))
     return rows
+
+
+def paint_rows(threads: int, repeats: int) -> list[Row]:
+    """Return how long a visitor with an empty cache waits for the page, and what it weighs.
+
+    `first paint` is when the browser shows the first text or picture, `all pictures` when the
+    opening comparison stands; the weight is of all that was transferred by then, compressed as it
+    was. Times exclude the network: browser and server share this machine. Raises RuntimeError
+    where there is no browser to ask.
+    """
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        raise RuntimeError("No Chromium was found to look at the page; set CHROMIUM to its path.")
+    from playwright.sync_api import sync_playwright  # a test's dependency, not the app's
+
+    with running_app(threads) as app, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        visits = [_visit(browser, app.url) for _ in range(repeats)]
+        browser.close()
+        memory = round(peak_rss_mb(app.pid))
+    size = f"{VIEWPORT['width']}x{VIEWPORT['height']}"
+    rows = []
+    for what, times in (
+        ("first paint", [visit.paint_s for visit in visits]),
+        ("all pictures", [visit.pictures_s for visit in visits]),
+    ):
+        median, least = (round(value, 3) for value in (statistics.median(times), min(times)))
+        weight = round(max(visit.megabytes for visit in visits), 3)
+        rows.append(Row("app", what, size, threads, median, least, "", memory, weight, **_stamp()))
+    return rows
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a browser saw of the page."""
+
+    paint_s: float
+    pictures_s: float
+    megabytes: float
+
+
+def _visit(browser, url: str) -> Visit:
+    with closing(browser.new_context(viewport=VIEWPORT)) as context:  # nothing cached
+        page = context.new_page()
+        page.set_default_timeout(APP_PATIENCE_S * 1000)
+        page.goto(url)
+        page.wait_for_selector(READY)
+        now, paint, transferred = page.evaluate(_TIMING)
+        return Visit(paint / 1000, now / 1000, transferred / 1e6)
 
 
 def _enhance(url: str, photo: Path, folder: str) -> float:
@@ -327,7 +419,9 @@ def write(rows: Iterable[Row], path: Path) -> None:
 def format_rows(rows: Iterable[Row]) -> str:
     """Lay rows out as text, without the columns that are the same in all."""
     columns = COLUMNS[: COLUMNS.index("commit")]
-    return "\n".join(aligned([columns, *([str(v) for v in astuple(r)[:8]] for r in rows)]))
+    return "\n".join(
+        aligned([columns, *([str(v) for v in astuple(r)[: len(columns)]] for r in rows)])
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -352,6 +446,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows += memory_rows(methods, args.memory_sizes, args.threads)
     if args.app:
         rows += app_rows(args.threads, args.memory_sizes)
+        rows += paint_rows(args.threads, args.repeats)
     write(rows, args.out)
     print(format_rows(rows))
     print(f"\n{cpu_name()}, {dtype()}, torch {torch.__version__}, commit {commit()}")

@@ -210,6 +210,35 @@ def test_start_of_the_page_is_waited_for(tmp_path, monkeypatch):
     assert row.peak_rss_mb > 0
 
 
+@pytest.mark.browser
+def test_first_visit_is_weighed_and_timed(tmp_path, monkeypatch, browser):
+    (tmp_path / "picture.bin").write_bytes(bytes(300_000))
+    (tmp_path / "index.html").write_text(
+        "<p>Words.</p><script>fetch('picture.bin').then((it) => it.blob()).then(() =>"
+        " setTimeout(() => { document.body.innerHTML += '<div id=viewer>"
+        "<b data-key=input data-state=shown>x</b></div>' }, 500))</script>"
+    )
+    (tmp_path / "app.py").write_text(
+        "import http.server, os\n"
+        "address = os.environ['GRADIO_SERVER_NAME'], int(os.environ['GRADIO_SERVER_PORT'])\n"
+        "handler = http.server.SimpleHTTPRequestHandler\n"
+        "http.server.ThreadingHTTPServer(address, handler).serve_forever()\n"
+    )
+    monkeypatch.setattr(speed, "ROOT", tmp_path)
+    paint, pictures = speed.paint_rows(threads=1, repeats=2)
+    assert (paint.options, pictures.options) == ("first paint", "all pictures")
+    assert 0 < paint.min_s <= paint.median_s
+    assert pictures.median_s >= paint.median_s + 0.3
+    assert paint.page_mb == pictures.page_mb == pytest.approx(0.3, abs=0.01)
+
+
+def test_without_a_browser_the_page_is_not_weighed(monkeypatch):
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match="No Chromium was found"):
+        speed.paint_rows(threads=1, repeats=1)
+
+
 def test_app_is_sent_photos_and_its_memory_noted(tmp_path, monkeypatch):
     (tmp_path / "app.py").write_text(
         "import gradio as gr\n"
