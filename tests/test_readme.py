@@ -118,6 +118,18 @@ def test_front_matter_pins_the_gradio_that_is_installed():
     assert stated == pinned
 
 
+def test_front_matter_has_what_a_space_needs():
+    _, matter, _ = TEXT.split("---\n", 2)
+    keys = dict(line.split(": ", 1) for line in matter.splitlines() if ": " in line)
+    needed = {"title", "emoji", "sdk", "sdk_version", "python_version", "app_file", "license"}
+    assert needed | {"short_description", "thumbnail"} <= set(keys)
+    assert "\ntags:\n  - " in matter
+    assert keys["sdk"] == "gradio"
+    assert (ROOT / keys["app_file"]).is_file()
+    assert (ROOT / keys["thumbnail"]).is_file()
+    assert len(keys["short_description"]) <= 60  # what a Space shows
+
+
 def test_continuous_integration_runs_the_readmes_test_command():
     (command,) = re.findall(r"^pip install -r requirements-dev.txt && (.*)$", TEXT, re.M)
     assert command in (ROOT / ".ci" / "run").read_text()
