@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pandas as pd
 import pytest
 from conftest import DESKTOP, PHONE, serve
@@ -9,6 +11,8 @@ from fakes import fake_enhancers
 from test_charts import made, speed_table
 
 from eval import leaderboard
+from eval.datasets import open_dataset
+from eval.results import read_results
 from ui import leaderboard as tab
 
 pytestmark = pytest.mark.browser
@@ -19,12 +23,20 @@ CHARTS = ("ranking", "curves", "plane", "speed", "scatter")
 @pytest.fixture(scope="module")
 def board():
     """A page whose leaderboard has every kind of number."""
-    photos = made()
+    photos = pd.concat([made(), with_samples()])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tab, "photos", lambda: photos)
         patch.setattr(tab, "speed", speed_table)
         patch.setattr(tab, "published", published)
         yield from serve(fake_enhancers())
+
+
+def with_samples() -> pd.DataFrame:
+    """Results of photos that every installation has."""
+    names = [entry.name for entry in open_dataset("samples")]
+    photos = made(severities=(25.0,))
+    photos["image"] = photos["image"].map({f"{i}.png": name for i, name in enumerate(names)})
+    return photos.dropna(subset="image").assign(dataset="samples")
 
 
 def published() -> pd.DataFrame:
@@ -134,3 +146,109 @@ def test_every_dropdown_has_its_choices_when_opened_again(visit, board):
     visitor.page.click("#board-severity input")
     options = visitor.page.get_by_role("option").all_inner_texts()
     assert [text.split()[-1] for text in options] == ["15", "25", "50"]
+
+
+# --- The photos behind a number ----------------------------------------------------------------
+
+
+def panel(key: str) -> str:
+    return f"#board-viewer [data-key={key}][data-state=shown]"
+
+
+def test_a_click_on_a_line_lists_its_photos(visit, board):
+    visitor = visit(board.url)
+    open_board(visitor)
+    visitor.page.locator("#board-table tbody tr").first.locator("td").last.click()
+    visitor.wait_for("#board-behind h3", "Diffusion, Noise 25 (sigma, 0-255), set: photo by photo")
+    assert visitor.page.locator("#board-behind tbody tr").count() == 12
+    visitor.wait_for("#board-behind", "The photos of set are not on this server")
+    assert not visitor.page.locator("#board-viewer").is_visible()
+    pick(visitor, "severity", "50")
+    visitor.wait_for("#board-table h3", "Noise 50")
+    assert visitor.page.locator("#board-behind h3").count() == 0
+
+
+def test_a_click_on_a_point_opens_the_pictures_behind_it(visit, board):
+    visitor = visit(board.url)
+    open_board(visitor)
+    visitor.page.locator("#board-curves .point path, #board-curves path.point").last.hover(
+        force=True
+    )
+    visitor.page.mouse.down()
+    visitor.page.mouse.up()
+    visitor.wait_for("#board-behind h3", "Noise 50")
+    pick(visitor, "dataset", "samples")
+    visitor.wait_for("#board-table h3", "samples")
+    visitor.page.wait_for_selector("#board-ranking > .wrap.hide", state="attached")
+    visitor.page.locator("#board-table tbody button").filter(has_text="VAE").click()
+    for key in ("truth", "input", "restored"):  # of the worst photo
+        visitor.page.wait_for_selector(panel(key))
+    worst = visitor.page.locator("#board-behind tbody tr").last.locator("th").inner_text()
+    visitor.wait_for(panel("truth"), worst)
+    visitor.page.locator("#board-behind tbody button").first.click()
+    best = visitor.page.locator("#board-behind tbody tr").first.locator("th").inner_text()
+    visitor.wait_for(panel("truth"), best)
+    visitor.wait_for(panel("restored"), "VAE")
+    assert visitor.size()[0] <= 1280
+
+
+# --- The visitor's own photos ------------------------------------------------------------------
+
+
+def measure(visitor, photo, *methods: str) -> None:
+    """Upload a photo and start; methods: those beside the usual ones."""
+    visitor.page.get_by_role("tab", name="Leaderboard").click()
+    visitor.page.get_by_text("Measure my own photos").click()
+    visitor.page.set_input_files("#board-files input[type=file]", photo)
+    visitor.wait_for("#board-files", photo.name)
+    for method in methods:
+        visitor.page.fill("#board-methods input", method)
+        visitor.page.keyboard.press("Enter")
+    visitor.page.click("#board-measure")
+
+
+def test_own_photos_join_the_view_and_never_the_shipped_file(visit, board, photo, tmp_path):
+    shipped = leaderboard.LEADERBOARD.read_bytes()
+    visitor = visit(board.url)
+    measure(visitor, photo, "diffusion:steps=2")
+    visitor.wait_for("#board-status", "Done: 7 restorations")  # input, two for noise, four models
+    visitor.wait_for("#board-table h3", "Noise 25 (sigma, 0-255), Your photos")
+    assert visitor.page.locator("#board-table tbody tr").count() == 7
+    visitor.page.locator("#board-my-download:not([disabled])").wait_for()
+    with visitor.page.expect_download() as started:
+        visitor.page.click("#board-my-download")
+    started.value.save_as(tmp_path / "mine.csv")
+    rows = read_results(tmp_path / "mine.csv")
+    assert set(rows["dataset"]) == {"Your photos"}
+    assert set(rows["image"]) == {photo.name}
+    assert leaderboard.LEADERBOARD.read_bytes() == shipped
+    visitor.page.locator("#board-table tbody button").filter(has_text="VAE").click()
+    visitor.page.wait_for_selector(panel("restored"))
+    pick(visitor, "dataset", "set")
+    visitor.wait_for("#board-table h3", "set: means")
+    stranger = visit(board.url)
+    open_board(stranger)
+    stranger.page.click("#board-dataset input")
+    assert stranger.page.get_by_role("option", name="Your photos").count() == 0
+
+
+def test_stop_ends_a_measurement_and_shows_what_there_is(visit, slow_server, photo):
+    visitor = visit(slow_server.url)
+    measure(visitor, photo)
+    visitor.wait_for("#board-status", "4 of 6 restorations")
+    visitor.page.click("#board-stop")
+    visitor.wait_for("#board-status", "Stopped.")
+    visitor.wait_for("#board-table h3", "Your photos")
+    visitor.page.locator("#board-measure:not([disabled])").wait_for()
+    begun = slow_server.enhancers["diffusion"].begun
+    time.sleep(3)
+    assert slow_server.enhancers["diffusion"].begun <= begun + 1
+
+
+def test_a_wrong_request_is_refused_in_a_sentence(visit, board):
+    visitor = visit(board.url)
+    visitor.page.get_by_role("tab", name="Leaderboard").click()
+    visitor.page.get_by_text("Measure my own photos").click()
+    visitor.page.click("#board-measure")
+    visitor.wait_for("body", "Choose photos first")
+    visitor.page.locator("#board-measure:not([disabled])").wait_for()
