@@ -54,7 +54,7 @@ def build_demo(enhancers: Sequence[Enhancer]) -> gr.Blocks:
             with gr.Tab("Batch", id="batch"):
                 batch_tab(runner, form)
             with gr.Tab("Leaderboard", id="leaderboard") as tab:
-                leaderboard_tab(tab)
+                leaderboard_tab(tab, runner)
             inside_tabs(runner.enhancers, form.given, runner.line)
             with gr.Tab("API", id="api"):
                 scripts_tab(runner)
