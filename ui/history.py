@@ -32,6 +32,14 @@ element.addEventListener("click", async ({ target }) => {
   target.textContent = "Copied";
 });
 """
+STYLE = """
+p { display: flex; flex-wrap: wrap; gap: .25rem .75rem; align-items: center; margin: 0; }
+a { color: var(--link-text-color); text-decoration: underline; }
+button { padding: .25rem .75rem; cursor: pointer; color: inherit;
+  border: 1px solid var(--border-color-primary); border-radius: var(--radius-md);
+  background: var(--button-secondary-background-fill); }
+:focus-visible { outline: 3px solid var(--color-accent); outline-offset: 1px; }
+"""
 SAVE = """(file) => {
   const link = document.createElement("a");
   link.href = file.url;
@@ -57,7 +65,9 @@ def results_section(runner: Runner, form: Form) -> None:
     """Lay out what stands below the results inside the present `gr.Blocks` and connect it."""
     with gr.Row(equal_height=True):
         pack = gr.Button("Download all (zip)", size="sm", min_width=150, scale=0, elem_id="pack")
-        share = gr.HTML("", js_on_load=COPY, apply_default_css=False, elem_id="link")
+        share = gr.HTML(
+            "", css_template=STYLE, js_on_load=COPY, apply_default_css=False, elem_id="link"
+        )
     packed = gr.DownloadButton(visible="hidden")
     strip = gr.Gallery(
         label=f"Results of this visit, kept for up to {kept()}: choose one to see it again",
@@ -217,6 +227,6 @@ def share_html(settings: Settings) -> str:
     note = "" if settings.photo else " (without the photo, which stays yours)"
     address = html.escape(f"?{link.query(settings)}")
     return (
-        f'<p class="share"><a href="{address}">Link to these settings</a>{note} '
+        f'<p><a href="{address}">Link to these settings</a>{note} '
         '<button type="button">Copy</button></p>'
     )
