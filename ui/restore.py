@@ -42,7 +42,7 @@ READY = "Ready."
 MADE = "An example, restored beforehand. Choose a photo of yours, or press Restore."
 STOPPED = "Stopped."
 QUEUED = "Waiting for a turn…"
-TIMED = 20.0
+TIMED = 120.0
 """Seconds to wait for the methods to be timed before the button goes without an estimate."""
 HOW = (
     ("Clean: damage it here, so that the truth is known", DAMAGE),
@@ -452,7 +452,7 @@ def restore_tab(runner: Runner) -> Form:
         start,
         trigger_mode="always_last",
         concurrency_id="estimate",
-        concurrency_limit=4,
+        concurrency_limit=16,
         **light,
     )
     # A run begins with the buttons; on a phone the pictures may be out of sight.
