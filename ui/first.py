@@ -83,7 +83,7 @@ def write(enhancers: Mapping[str, Enhancer], folder: Path) -> None:
     (folder / "first.json").unlink(missing_ok=True)  # written last: half of it is nothing
     for key, enhancer in (dict(enhancers) | {CLASSICAL: baseline}).items():
         restored = enhancer.restore(given.degraded, given.mask, seed=0)
-        images.to_pil(restored).save(folder / f"{key}.webp", lossless=True, quality=100, method=6)
+        images.to_pil(restored).save(folder / f"{key}.webp", lossless=True, quality=100, method=4)
     made = {
         "photo": _photo_made(),
         "damage": given.damage,

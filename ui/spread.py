@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from enhancers.base import Spec
 from ui import job, markup
 from ui.job import Job
 from ui.runner import Options, Runner
@@ -68,7 +69,7 @@ def watch_spread(
     """
     seed = job.check_seed(seed)
     enhancers = [runner.enhancers[name] for name in METHODS if name in runner.enhancers]
-    options = {e.spec.name: _with_steps(dict(options.get(e.spec.name, {}))) for e in enhancers}
+    options = {e.spec.name: _drawing(e.spec, options.get(e.spec.name, {})) for e in enhancers}
     tallies = {enhancer.spec.name: Tally(task.clean) for enhancer in enhancers}
     titles = {enhancer.spec.name: enhancer.spec.title for enhancer in enhancers}
     for number in range(SEEDS):
@@ -114,8 +115,10 @@ def said(title: str, tally: Tally, options: dict[str, float]) -> str:
     )
 
 
-def _with_steps(options: dict[str, float]) -> dict[str, float]:
-    return options | {"steps": max(options["steps"], STEPS)} if "steps" in options else options
+def _drawing(spec: Spec, options: Mapping[str, float]) -> dict[str, float]:
+    """All options of a method, with enough steps to draw a photo."""
+    values = {option.name: options.get(option.name, option.default) for option in spec.options}
+    return values | {"steps": max(values["steps"], STEPS)} if "steps" in values else values
 
 
 def _map(key: str, label: str, plane: Tensor, folder: Path) -> Panel:

@@ -302,7 +302,7 @@ class Viewer {
     select.disabled = !this.truth;
     select.title = this.truth ? "What the pictures show (E)" : "Errors need the true picture";
     this.find(".legend").hidden = !heat;
-    this.find(".hint").hidden = Boolean(heat);
+    this.find(".hint").hidden = Boolean(heat) || this.tool === "mask";
     if (!heat) return;
     this.find(".low").textContent = heat.low < 0 ? `${heat.low} or less`.replace("-", "−") : heat.low;
     this.find(".high").textContent = `${heat.high} or more`;
