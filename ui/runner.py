@@ -18,7 +18,7 @@ from ui.cache import Cache, key_of
 from ui.line import Line
 from ui.zerogpu import is_lent, lend_gpu
 
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 64 << 20
 """How much of what was restored is kept for those who ask for the same again."""
 
 HEARTBEAT = 0.25
