@@ -55,7 +55,7 @@ CSS = """
 #examples .gallery button * { display: block; width: 100%; height: 100%; max-width: none;
   max-height: none; object-fit: cover; }
 
-#bar { position: sticky; top: 0; z-index: 20; padding: .5rem 0; align-items: center;
+#bar { position: sticky; top: 0; z-index: 60; padding: .5rem 0; align-items: center;
   background: var(--body-background-fill); }
 #bar button { align-self: center; }
 .status p { margin: 0 0 .375rem; }
