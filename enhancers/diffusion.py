@@ -9,6 +9,7 @@ to one of the plausible photos.
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,8 +22,10 @@ ensure_importable()
 
 from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
+from diffusers.models.resnet import ResnetBlock2D  # noqa: E402
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
+from enhancers.experts import Experts  # noqa: E402
 from enhancers.ladder import Ladder, LadderConfig, detail  # noqa: E402
 from enhancers.layers import exposure, kaiming  # noqa: E402
 from enhancers.weights import load_network, read_spec  # noqa: E402
@@ -42,6 +45,21 @@ STEP_SCALE = 0.1
 WEIGHTS = ("mean/model.safetensors", "unet/diffusion_pytorch_model.safetensors")
 
 
+class NormFreeBlock(ResnetBlock2D):
+    """diffusers' residual block, its norms left out, with as few passes over memory as it needs."""
+
+    sole_reader = False
+    """Whether nothing else reads the features that come in, so that they may be overwritten."""
+
+    def forward(self, input_tensor: Tensor, temb: Tensor) -> Tensor:
+        """Refine features (N, C, H, W) at the time of the embedding (N, E): (N, C', H, W)."""
+        shortcut = self.conv_shortcut(input_tensor) if self.conv_shortcut else input_tensor
+        overwrite = self.sole_reader and not torch.is_grad_enabled()
+        hidden = self.conv1(F.relu(input_tensor, inplace=overwrite))
+        hidden.add_(self.time_emb_proj(F.relu(temb))[..., None, None])
+        return self.conv2(hidden.relu_()).add_(shortcut)
+
+
 class RestorationUNet(UNet2DModel):
     """UNet2DModel without normalisation, on pixel-unshuffled photos; sides divisible by 8.
 
@@ -54,7 +72,7 @@ class RestorationUNet(UNet2DModel):
     @register_to_config
     def __init__(
         self,
-        block_out_channels: tuple[int, ...] = (32, 48, 96),
+        block_out_channels: tuple[int, ...] = (32, 48, 80),
         layers_per_block: int = 1,
         norm_num_groups: int = 8,
     ):
@@ -69,11 +87,14 @@ class RestorationUNet(UNet2DModel):
             act_fn="relu",
             add_attention=False,
         )
-        for name, module in list(self.named_modules()):
-            if isinstance(module, nn.GroupNorm):
-                parent = self.get_submodule(name.rpartition(".")[0])
-                setattr(parent, name.rpartition(".")[2], nn.Identity())
-        self.conv_act = nn.Identity()
+        for module in self.modules():
+            if isinstance(module, ResnetBlock2D):
+                module.__class__ = NormFreeBlock
+                module.norm1 = module.norm2 = nn.Identity()
+        for block in self.up_blocks:
+            for resnet in block.resnets:  # what they read was put together for them
+                resnet.sole_reader = resnet.conv_shortcut is not None
+        self.conv_norm_out = self.conv_act = nn.Identity()
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 kaiming(module, _gain(name))
@@ -110,25 +131,12 @@ class RestorationUNet(UNet2DModel):
 
 
 class RestorationDiffusion(nn.Module):
-    """The ladder and the UNet, as they are trained together."""
+    """The ladders and the UNet, as they are trained side by side."""
 
     def __init__(self, config: LadderConfig, unet: RestorationUNet):
         super().__init__()
-        self.mean = Ladder(config)
+        self.mean = Experts(Ladder, config)
         self.unet = unet
-
-    def forward(
-        self,
-        state: Tensor,
-        timestep: Tensor,
-        alpha_bar: Tensor,
-        degraded: Tensor,
-        mask: Tensor,
-        exposure: Tensor,
-    ) -> Tensor:
-        """Predict the clean photo; see `RestorationUNet.predict` and `Ladder.encode`."""
-        estimate = self.mean.means(degraded, mask, exposure).float().clamp(0, 1)
-        return self.unet.predict(state, timestep, alpha_bar, estimate, degraded, mask)
 
 
 def _gain(name: str) -> float:
@@ -171,7 +179,7 @@ class DiffusionEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "diffusion", *WEIGHTS)
         self.device = device
-        self.mean = load_network(Ladder, LadderConfig, folder / "mean").to(device)
+        self.mean = load_network(partial(Experts, Ladder), LadderConfig, folder / "mean").to(device)
         unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
         self.unet = unet.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self.scheduler_config = DDIMScheduler.load_config(folder / "scheduler")
@@ -229,10 +237,11 @@ class DiffusionEnhancer(Enhancer):
         degraded and mask as `_restore` gets them: on the device, grey where nothing is known.
         """
         whole = exposure(degraded, mask)
+        families = self.mean.families(degraded, mask, whole)
 
         def network(x: Tensor) -> Tensor:
             with autocast(self.device):
-                estimate = self.mean.means(x[:, :3], x[:, 3:], whole)
+                estimate = self.mean(families, Ladder.means, x[:, :3], x[:, 3:], whole)
             return estimate.float()
 
         multiple = Ladder.multiple

@@ -9,7 +9,9 @@ ESRGAN's network interpolation), and the user chooses how much to invent.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled
+from enhancers.experts import Experts
 from enhancers.ladder import FACTORS, Ladder, LadderConfig, detail
 from enhancers.layers import conv1x1, conv3x3, exposure
 from enhancers.weights import load_network, read_spec
@@ -90,8 +93,9 @@ class GANEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "gan")
         self.device = device
-        self.adversarial = load_network(Generator, LadderConfig, folder).to(device)
-        self.faithful = load_network(Generator, LadderConfig, folder / "faithful").to(device)
+        generators = partial(Experts, Generator)
+        self.adversarial = load_network(generators, LadderConfig, folder).to(device)
+        self.faithful = load_network(generators, LadderConfig, folder / "faithful").to(device)
 
     def _restore(
         self,
@@ -104,20 +108,21 @@ class GANEnhancer(Enhancer):
         whole = exposure(degraded, mask)
         noise = torch.randn(mask.shape, generator=generator).to(degraded) * realism
         mixed = self.mixed(realism)
+        families = mixed.families(degraded, mask, whole)
 
         def network(x: Tensor) -> Tensor:
             with autocast(self.device):
-                restored = mixed(x[:, :3], x[:, 3:4], whole, x[:, 4:])
+                restored = mixed(families, Generator.forward, x[:, :3], x[:, 3:4], whole, x[:, 4:])
             return restored.float()
 
         return tiled(network, degraded, mask, noise, multiple=Generator.multiple, on_step=on_step)
 
-    def mixed(self, realism: float) -> Generator:
-        """Generator whose weights lie `realism` of the way from faithful to adversarial."""
+    def mixed(self, realism: float) -> Experts:
+        """Generators whose weights lie `realism` of the way from faithful to adversarial."""
         if realism in (0, 1):
             return self.adversarial if realism else self.faithful
-        network = Generator(self.adversarial.config).to(self.device).requires_grad_(False)
-        network = network.to(memory_format=torch.channels_last)
-        start, end = self.faithful.state_dict(), self.adversarial.state_dict()
-        network.load_state_dict({k: torch.lerp(v, end[k], realism) for k, v in start.items()})
-        return network.eval()
+        network = deepcopy(self.faithful)
+        torch._foreach_lerp_(
+            list(network.parameters()), list(self.adversarial.parameters()), realism
+        )
+        return network

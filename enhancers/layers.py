@@ -100,8 +100,10 @@ def peak(degraded: Tensor, mask: Tensor) -> Tensor:
     Nearly every well exposed photo has a pixel near white; an underexposed one has none.
     """
     stride = math.ceil(math.sqrt(degraded[0, 0].numel() / 2**16))
-    pixels = (degraded * (1 - mask))[..., ::stride, ::stride].flatten(2)
-    return pixels.kthvalue(math.ceil(PEAK * pixels.shape[2]), dim=2)[0][..., None, None]
+    seen, unknown = (x[..., ::stride, ::stride] for x in (degraded, mask))
+    pixels = (seen * (1 - unknown)).flatten(2)
+    above = pixels.shape[2] - math.ceil(PEAK * pixels.shape[2]) + 1
+    return pixels.topk(above, dim=2)[0][..., -1:, None]
 
 
 def grain(degraded: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ def grain(degraded: Tensor) -> Tensor:
     leaves grain; a good photo of a dark thing has none.
     """
     H, W = (max(2, side - side % 2) for side in degraded.shape[-2:])
-    stride = 2 * math.ceil(math.sqrt(H * W / 2**20))
+    stride = 2 * math.ceil(math.sqrt(H * W / 2**17))
     whole = F.pad(degraded, (0, 1, 0, 1), mode="replicate")[..., :H, :W]
     a, b, c, d = (whole[..., y::stride, x::stride] for y in (0, 1) for x in (0, 1))
     sizes = (a - b - c + d).abs().flatten(1) / 2
@@ -158,11 +160,15 @@ class Lift(nn.Module):
         A photo of which it is not sure stays as it is: half a correction spoils a good photo of
         a dark thing and hardly helps a dark one.
         """
-        gamma, gain = self.curve(exposure)
-        sure = (gamma > MIN_LIFT) & (exposure[:, TONES:, None, None] > MIN_GRAIN)
+        sure = self.sure(exposure)
         if not sure.any():
             return photo
-        return torch.where(sure, undarkened(photo, gamma, gain), photo)
+        return torch.where(sure, undarkened(photo, *self.curve(exposure)), photo)
+
+    def sure(self, exposure: Tensor) -> Tensor:
+        """Whether photos are underexposed beyond doubt, (N, 1, 1, 1)."""
+        gamma, _ = self.curve(exposure)
+        return (gamma > MIN_LIFT) & (exposure[:, TONES:, None, None] > MIN_GRAIN)
 
     def curve(self, exposure: Tensor) -> tuple[Tensor, Tensor]:
         """Gamma and exposure to undo, each (N, 1, 1, 1), sure or not."""

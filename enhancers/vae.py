@@ -8,12 +8,14 @@ price of the code in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled
+from enhancers.experts import Experts
 from enhancers.ladder import Ladder, LadderConfig, Seen
 from enhancers.layers import conv1x1, exposure
 from enhancers.weights import load_network, read_spec
@@ -102,16 +104,17 @@ class VAEEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "vae")
         self.device = device
-        self.network = load_network(VAE, LadderConfig, folder).to(device)
+        self.network = load_network(partial(Experts, VAE), LadderConfig, folder).to(device)
 
     def _restore(
         self, degraded: Tensor, mask: Tensor, generator: torch.Generator, on_step: OnStep
     ) -> Tensor:
         whole = exposure(degraded, mask)
+        families = self.network.families(degraded, mask, whole)
 
         def network(x: Tensor) -> Tensor:
             with autocast(self.device):
-                restored = self.network.means(x[:, :3], x[:, 3:], whole)
+                restored = self.network(families, VAE.means, x[:, :3], x[:, 3:], whole)
             return restored.float()
 
         return tiled(network, degraded, mask, multiple=VAE.multiple, on_step=on_step)

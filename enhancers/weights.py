@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -44,14 +45,14 @@ def save_unet(unet, scheduler, folder: Path) -> None:
 
 
 def half(network: nn.Module) -> dict[str, torch.Tensor]:
-    """State of a network in fp16, contiguous, on the CPU."""
+    """Weights of a network in fp16, contiguous, on the CPU; those shared in it once."""
     return {
         key: value.detach().to("cpu", torch.float16).contiguous()
-        for key, value in network.state_dict().items()
+        for key, value in network.named_parameters()
     }
 
 
-def load_network(network: type[Network], config: type, folder: Path) -> Network:
+def load_network(network: Callable[..., Network], config: type, folder: Path) -> Network:
     """Build a network from its configuration and fp16 weights, in float32, ready to infer.
 
     Raises FileNotFoundError where no weights lie, RuntimeError where they do not fit.
@@ -59,7 +60,11 @@ def load_network(network: type[Network], config: type, folder: Path) -> Network:
     settings = json.loads((folder / "config.json").read_text())
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     model = network(config(**settings))
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    weights = load_file(folder / "model.safetensors")
+    own = dict(model.named_parameters())
+    if differing := own.keys() ^ weights.keys():
+        raise RuntimeError(f"The weights in {folder} are of another network: {min(differing)}.")
+    model.load_state_dict(weights, strict=False)  # a shared layer goes by its first name
     return model.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 

@@ -5,6 +5,7 @@ import torch
 from skimage import data
 
 from enhancers import images, load
+from enhancers.experts import Experts
 from enhancers.inside import deviation, fitted, given
 from enhancers.inside.vae import (
     EDITS,
@@ -34,7 +35,7 @@ from enhancers.weights import save_network
 def vae(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "vae"
     torch.manual_seed(0)
-    save_network(VAE(LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))), folder)
+    save_network(Experts(VAE, LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))), folder)
     return load("vae", folder=folder)
 
 
@@ -79,7 +80,7 @@ def test_decoding_a_code_is_what_the_enhancer_does(vae):
     mask[..., 10:20, 10:30] = 1
     code = encode(vae, photo(), mask)
     assert torch.equal(code.restored, vae.restore(photo(), mask))
-    assert torch.equal(decode(vae, code, code.means), code.restored)
+    assert torch.equal(decode(code, code.means), code.restored)
 
 
 def test_kl_maps_sum_to_the_kl(vae):
@@ -92,17 +93,17 @@ def test_kl_maps_sum_to_the_kl(vae):
 
 def test_interpolation_begins_and_ends_at_the_codes_own_decodings(vae):
     first, second = encode(vae, photo()[..., :40, :]), encode(vae, photo("cat")[..., :40, :])
-    assert torch.equal(between(vae, first, second, 0), first.restored)
-    assert torch.equal(between(vae, first, second, 1), second.restored)
-    middle = between(vae, first, second, 0.5)
+    assert torch.equal(between(first, second, 0), first.restored)
+    assert torch.equal(between(first, second, 1), second.restored)
+    middle = between(first, second, 0.5)
     assert not torch.equal(middle, first.restored)
     assert not torch.equal(middle, second.restored)
 
 
 def test_posterior_samples_come_from_the_seed_and_surround_the_mean(vae):
     code = encode(vae, photo())
-    drawn = list(samples(vae, code, 32, seed=1))
-    assert torch.equal(drawn[0], next(samples(vae, code, 1, seed=1)))
+    drawn = list(samples(code, 32, seed=1))
+    assert torch.equal(drawn[0], next(samples(code, 1, seed=1)))
     assert not torch.equal(drawn[0], drawn[1])
     # The decoder of a fresh network is almost linear, so its mean is that of the samples.
     error = (torch.cat(drawn).mean(0, keepdim=True) - code.restored).square().mean()
@@ -119,9 +120,9 @@ def test_prior_samples_need_no_photo(vae):
 
 def test_each_level_adds_to_the_picture(vae):
     code = encode(vae, photo())
-    errors = [float((partial(vae, code, n) - photo()).square().mean()) for n in (1, 2, 3)]
+    errors = [float((partial(code, n) - photo()).square().mean()) for n in (1, 2, 3)]
     assert errors[0] > errors[1] > errors[2]
-    assert torch.equal(partial(vae, code, 3), code.restored)
+    assert torch.equal(partial(code, 3), code.restored)
 
 
 # --- Edits and directions
@@ -144,7 +145,7 @@ def test_measures_of_a_flat_picture():
 
 def test_directions_are_found_in_closed_form(tmp_path):
     """Of a network that codes pyramid bands, the least squares fit must find the very edit."""
-    network = VAE(LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12)))
+    network = Experts(VAE, LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12)))
     for layer in (*network.posteriors, network.head.conv):
         torch.nn.init.zeros_(layer.weight)
     save_network(network, tmp_path)
@@ -157,8 +158,8 @@ def test_directions_are_found_in_closed_form(tmp_path):
     code = encode(vae, photo("rocket", 96)[..., :48, :48] * 0.7 + 0.15)
     for name, edit in EDITS.items():
         assert [m.shape for m in directions[name].matrices] == [(4, 9), (4, 9), (12, 25)]
-        before = edit.measure(edited(vae, code, directions, {}))
-        up, down = (edit.measure(edited(vae, code, directions, {name: s})) for s in (1, -1))
+        before = edit.measure(edited(code, directions, {}))
+        up, down = (edit.measure(edited(code, directions, {name: s})) for s in (1, -1))
         assert down < before < up
         assert directions[name].effect[STRENGTHS.index(1)] > directions[name].effect[8]
 
@@ -172,8 +173,8 @@ def test_without_strength_nothing_is_edited(vae):
     code = encode(vae, photo())
     direction = Direction(tuple(torch.randn(c, 2 * c + 1) for c in (4, 4, 12)), -1, 1, ())
     directions = {"contrast": direction}
-    assert torch.equal(edited(vae, code, directions, {"contrast": 0}), code.restored)
-    assert not torch.equal(edited(vae, code, directions, {"contrast": 1}), code.restored)
+    assert torch.equal(edited(code, directions, {"contrast": 0}), code.restored)
+    assert not torch.equal(edited(code, directions, {"contrast": 1}), code.restored)
 
 
 def test_a_slider_ends_where_a_single_photo_turns_back():
@@ -214,7 +215,7 @@ def test_shipped_sliders_are_monotone_on_unseen_photos():
             low, high = directions[name].low, directions[name].high
             assert low < 0 < high
             effect = [
-                edit.measure(edited(vae, code, directions, {name: low + (high - low) * i / 6}))
+                edit.measure(edited(code, directions, {name: low + (high - low) * i / 6}))
                 for i in range(7)
             ]
             assert effect == sorted(effect), name

@@ -1,6 +1,7 @@
 """Laws of the three networks, with small random ones: no trained weights are needed."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors import safe_open
 from enhancers import NAMES, OPTIONS, load
 from enhancers.degradations import darken
 from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler
+from enhancers.experts import FAMILIES, HOLES, SURE, Experts, windows
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.layers import (
@@ -43,11 +45,11 @@ def inputs(n: int = 2, size: int = 32):
 def folders(tmp_path):
     """Weights of small random networks, one folder per enhancer."""
     torch.manual_seed(0)
-    save_network(VAE(SMALL), tmp_path / "vae")
+    save_network(Experts(VAE, SMALL), tmp_path / "vae")
     for part in (".", "faithful"):
-        save_network(Generator(SMALL), tmp_path / "gan" / part)
+        save_network(Experts(Generator, SMALL), tmp_path / "gan" / part)
     save_network(Discriminator(DiscriminatorConfig()), tmp_path / "gan" / "discriminator")
-    save_network(Ladder(SMALL), tmp_path / "diffusion" / "mean")
+    save_network(Experts(Ladder, SMALL), tmp_path / "diffusion" / "mean")
     save_unet(small_unet(), make_scheduler(), tmp_path / "diffusion")
     write_training(tmp_path / "vae", {"steps": 3})
     return tmp_path
@@ -243,7 +245,7 @@ def test_one_step_refines_the_posterior_mean(folders):
         degraded, steps=1, on_step=lambda i, n, preview: previews.append((i, n, preview))
     )
     with torch.inference_mode():
-        mean = diffusion.mean.means(degraded, mask, whole).clamp(0, 1)
+        mean = diffusion.mean.of(degraded, mask, whole).means(degraded, mask, whole).clamp(0, 1)
         expected = diffusion.unet.predict(
             torch.zeros_like(degraded), torch.tensor([999]), torch.zeros(1), mean, degraded, mask
         )
@@ -274,6 +276,91 @@ def test_unet_and_scheduler_load_by_from_pretrained(folders, caplog):
     scheduler = DDIMScheduler.from_pretrained(folders / "diffusion" / "scheduler")
     assert torch.equal(scheduler.alphas_cumprod, make_scheduler().alphas_cumprod)
     assert scheduler.config.prediction_type == "sample"
+
+
+# --- Experts
+
+
+@pytest.fixture
+def experts():
+    torch.manual_seed(0)
+    return Experts(Ladder, SMALL).requires_grad_(False)
+
+
+def test_experts_share_the_coarse_level_and_nothing_else(experts):
+    first, *others = experts.ladders
+    alike = {"lift", "encode8", "decode8"}
+    for other in others:
+        for name, module in other.named_children():
+            same = module is getattr(first, name)
+            assert same == (name in alike), name
+        for name in ("posteriors", "embed"):
+            ours, theirs = getattr(other, name), getattr(first, name)
+            assert [a is b for a, b in zip(ours, theirs, strict=True)] == [True, False, False]
+
+
+def test_each_photo_passes_through_its_expert_alone(experts):
+    given = inputs(4)
+    families = torch.tensor([0, 2, 2, HOLES])
+    together = experts(families, Ladder.means, *given)
+    for i, family in enumerate(families):
+        alone = experts.ladders[family].means(*(x[i : i + 1] for x in given))
+        assert torch.allclose(together[i : i + 1], alone, atol=1e-5)
+    pairs = experts(families, lambda ladder, *x: (ladder.means(*x), x[1]), *given)
+    assert torch.equal(pairs[0], together)
+    assert torch.equal(pairs[1], given[1])
+
+
+def test_holes_are_told_by_the_mask_and_the_rest_by_the_router(experts):
+    degraded, mask, whole = inputs(3)
+    mask[1, :, 4, 5] = 1
+    for favourite in range(HOLES):
+        experts.router.verdict[-1].bias.data = 100 * torch.eye(HOLES)[favourite]
+        assert experts.families(degraded, mask, whole).tolist() == [favourite, HOLES, favourite]
+        first = (x[:1] for x in (degraded, mask, whole))
+        assert experts.of(*first) is experts.ladders[favourite]
+    for certainty, expected in ((SURE - 0.01, 0), (SURE + 0.01, 1)):
+        experts.router.verdict[-1].weight.data.zero_()
+        logit = math.log(certainty / (1 - certainty))
+        experts.router.verdict[-1].bias.data = torch.tensor([0, logit, -100])
+        assert experts.families(degraded[:1], mask[:1], whole[:1]).tolist() == [expected]
+    assert len(experts.ladders) == len(FAMILIES)
+
+
+def test_too_little_light_goes_with_grain(experts, monkeypatch):
+    experts.router.verdict[-1].bias.data = 100 * torch.eye(HOLES)[1]
+    degraded, mask, whole = inputs(3)
+    mask[1, :, 4, 5] = 1
+    monkeypatch.setattr(
+        experts.lift, "sure", lambda exposure: torch.tensor([True, True, False]).view(-1, 1, 1, 1)
+    )
+    assert experts.families(degraded, mask, whole).tolist() == [0, HOLES, 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "shape"),
+    [((1, 1), 1, (4, 4)), ((100, 300), 3, (96, 96)), ((900, 640), 9, (96, 96))],
+)
+def test_windows_spread_over_the_photo(size, count, shape):
+    H, W = size
+    rows, columns = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
+    cut = windows(torch.stack([rows, columns]).expand(2, -1, -1, -1).float())
+    assert cut.shape == (2, count, 2, *shape)
+    corners = cut[0, :, :, 0, 0]
+    assert (corners % 8 == 0).all()
+    assert len(corners.unique(dim=0)) == count
+    if count > 1:
+        assert corners.amin(0).tolist() == [0, 0] or H < 2 * 96
+        assert W - int(cut[0, :, 1].max()) <= 8
+
+
+def test_a_router_judges_all_windows_of_a_photo_together(experts):
+    two = torch.rand(1, 2, 3, 64, 64)
+    apart = experts.router(two.transpose(0, 1))
+    assert not torch.allclose(apart[0], apart[1])
+    both = experts.router(two.flip(1))
+    assert torch.allclose(experts.router(two), both, atol=1e-6)
+    assert not torch.allclose(both, apart[:1])
 
 
 # --- All three

@@ -14,14 +14,15 @@ from PIL import Image
 from enhancers import load
 from enhancers.degradations import degrade
 from enhancers.diffusion import RestorationUNet
+from enhancers.experts import FAMILIES, HOLES, Router
 from enhancers.gan import DiscriminatorConfig
 from enhancers.ladder import LadderConfig
 from enhancers.layers import exposure
 from enhancers.training.__main__ import main
 from enhancers.training.data import SHARES, Mixture, read_photos
 from enhancers.training.diffusion import DiffusionRecipe
+from enhancers.training.first import fit_lift, fit_router
 from enhancers.training.gan import GANRecipe
-from enhancers.training.lift import fit_lift
 from enhancers.training.loop import Loop, Settings, mean_psnr, update_average
 from enhancers.training.losses import FLOOR, annealed_floor, error_of_mean, log_mse, variance
 from enhancers.training.vae import VAERecipe
@@ -56,7 +57,16 @@ def small(model: str):
 
 def settings(model: str, photos: Path, out: Path, steps: int, **more) -> Settings:
     return Settings(
-        model, photos, photos, out, steps=steps, val_photos=1, val_size=48, lift_steps=3, **more
+        model,
+        photos,
+        photos,
+        out,
+        steps=steps,
+        val_photos=1,
+        val_size=48,
+        lift_steps=3,
+        router_steps=2,
+        **more,
     )
 
 
@@ -93,6 +103,18 @@ def test_every_kind_of_damage_enters_training(photos, monkeypatch, kind):
     for photo in (batch.clean, batch.degraded):
         assert photo.min() >= 0
         assert photo.max() <= 1
+
+
+def test_photos_of_one_family_stand_together_and_clean_ones_in_three(photos, monkeypatch):
+    mixture = Mixture(read_photos(photos, CPU)[0], 0)
+    families = mixture.batch(64, 8).family
+    assert families.tolist() == sorted(families.tolist())
+    assert set(families.tolist()) == {0, 1, 2, HOLES}
+    for kind in SHARES:
+        monkeypatch.setattr("enhancers.training.data.SHARES", {k: float(k == kind) for k in SHARES})
+        expected = [i for i, members in enumerate(FAMILIES.values()) if kind in members]
+        found = set(mixture.batch(32, 8).family.tolist())
+        assert found == set(expected or range(HOLES)), kind
 
 
 def test_photos_smaller_than_a_crop_are_extended():
@@ -176,14 +198,14 @@ def test_a_run_may_begin_as_a_trained_vae(photos, tmp_path, model):
     vae = load("vae", folder=tmp_path / "vae" / "export").network.state_dict()
     given = settings(model, photos, tmp_path / "run", 2, start=tmp_path / "vae" / "export")
     loop = Loop(small(model), given)
-    for key, value in loop.recipe.ladder.state_dict().items():
+    for key, value in loop.recipe.experts.state_dict().items():
         assert torch.equal(value, vae[key]), key
     assert loop.recipe.rate(0, 0.0) == pytest.approx(5e-4)
     loop.run()
     resumed = Loop(small(model), given)
     assert resumed.recipe.learning_rate == 5e-4
-    moved = resumed.recipe.ladder.embed[0].weight
-    assert not torch.equal(moved, vae["embed.0.weight"])
+    moved = resumed.recipe.experts.ladders[0].embed[0].weight
+    assert not torch.equal(moved, vae["ladders.0.embed.0.weight"])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -238,10 +260,11 @@ def test_rate_warms_up_and_falls():
 def test_a_gradient_that_is_not_finite_changes_nothing(photos, tmp_path):
     loop = Loop(small("vae"), settings("vae", photos, tmp_path, 1))
     network = loop.recipe.network
-    before = network.head.conv.weight.clone()
-    norm = loop.update(network.head.conv.weight.sum() * torch.inf, network, loop.recipe.optimizer)
+    weight = network.ladders[0].head.conv.weight
+    before = weight.clone()
+    norm = loop.update(weight.sum() * torch.inf, network, loop.recipe.optimizer)
     assert not torch.isfinite(norm)
-    assert torch.equal(network.head.conv.weight, before)
+    assert torch.equal(weight, before)
 
 
 def test_discriminator_learns_to_tell_real_from_fake(photos, tmp_path):
@@ -269,6 +292,19 @@ def test_tone_curve_learns_to_lift_dark_photos(photos):
         dark, _ = degrade(clean, "dark", 2.2, generator=generator)
         before, after = ((x - clean).abs().mean() for x in (dark, lift(dark, exposure(dark, mask))))
         assert after < before / 2
+
+
+def test_the_router_learns_to_tell_families_apart(photos):
+    torch.manual_seed(0)
+    router = Router()
+    mixture = Mixture(read_photos(photos, CPU)[0], 0)
+    right = fit_router(router, mixture, 120)
+    assert not any(p.requires_grad for p in router.parameters())
+    assert right > 0.55
+    batch = mixture.batch(100, 64)
+    told = batch.family != HOLES
+    chosen = router(batch.degraded[told][:, None]).argmax(1)
+    assert float((chosen == batch.family[told]).float().mean()) > 0.55
 
 
 # --- Command line

@@ -8,6 +8,7 @@ import torch
 
 import enhancers
 from enhancers.diffusion import RestorationUNet, make_scheduler
+from enhancers.experts import Experts
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.vae import VAE
@@ -19,12 +20,12 @@ SMALL = LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12))
 def tiny_enhancers(folder: Path) -> dict[str, enhancers.Enhancer]:
     """Write their weights to a folder and load them, by name."""
     torch.manual_seed(0)
-    save_network(VAE(SMALL), folder / "vae")
+    save_network(Experts(VAE, SMALL), folder / "vae")
     for part in (".", "faithful"):
-        save_network(Generator(SMALL), folder / "gan" / part)
+        save_network(Experts(Generator, SMALL), folder / "gan" / part)
     discriminator = Discriminator(DiscriminatorConfig(widths=(8, 8, 8)))
     save_network(discriminator, folder / "gan" / "discriminator")
     unet = RestorationUNet(block_out_channels=(8, 16, 16), layers_per_block=1)
-    save_network(Ladder(SMALL), folder / "diffusion" / "mean")
+    save_network(Experts(Ladder, SMALL), folder / "diffusion" / "mean")
     save_unet(unet, make_scheduler(), folder / "diffusion")
     return {name: enhancers.load(name, folder=folder / name) for name in enhancers.NAMES}

@@ -22,9 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from enhancers.base import autocast
+from enhancers.experts import HOLES
 from enhancers.images import ImageError, list_images, load
 from enhancers.inside import Given, given, luma
-from enhancers.vae import Latents, VAEEnhancer
+from enhancers.vae import VAE, Latents, VAEEnhancer
 from enhancers.weights import FOLDER
 
 DIRECTIONS = FOLDER.parent / "vae_directions.safetensors"
@@ -52,6 +53,8 @@ CROP = 128
 class Code:
     """A photo as the VAE holds it."""
 
+    network: VAE
+    """The expert for the photo's damage."""
     given: Given
     encoded: list[tuple[Tensor, Tensor]]
     """The encoder's features and bands, from which the decoder computes the posteriors."""
@@ -70,57 +73,67 @@ class Code:
 def encode(vae: VAEEnhancer, degraded: Tensor, mask: Tensor | None = None) -> Code:
     """Encode a photo and decode its posterior means."""
     seen = given(degraded, mask, vae.device)
-    return _encode(vae, seen)
+    return _encode(vae.network.of(seen.degraded, seen.mask, seen.exposure), seen)
 
 
-def _encode(vae: VAEEnhancer, seen: Given) -> Code:
-    with autocast(vae.device):
-        encoded = vae.network.encode(seen.degraded, seen.mask, seen.exposure)
-        restored, levels = vae.network.decode(encoded)
-    return Code(seen, encoded, levels, _picture(restored))
+def _encode(network: VAE, seen: Given) -> Code:
+    with autocast(seen.degraded.device):
+        encoded = network.encode(seen.degraded, seen.mask, seen.exposure)
+        restored, levels = network.decode(encoded)
+    return Code(network, seen, encoded, levels, _picture(restored))
 
 
 @torch.inference_mode()
-def decode(vae: VAEEnhancer, code: Code, latents: Sequence[Tensor]) -> Tensor:
+def decode(code: Code, latents: Sequence[Tensor]) -> Tensor:
     """Decode latents of the sizes of `code.means` in place of these; (1, 3, H, W) in [0, 1]."""
-    with autocast(vae.device):
-        restored, _ = vae.network.decode(code.encoded, given=list(latents))
+    with autocast(code.given.degraded.device):
+        restored, _ = code.network.decode(code.encoded, given=list(latents))
     return _picture(restored)
 
 
-def between(vae: VAEEnhancer, first: Code, second: Code, share: float) -> Tensor:
-    """Decode the code that lies `share` (0-1) of the way from one photo's code to another's."""
+@torch.inference_mode()
+def between(first: Code, second: Code, share: float) -> Tensor:
+    """Decode the code that lies `share` (0-1) of the way from one photo's code to another's.
+
+    Both codes are those of the first photo's expert.
+    """
+    if second.network is not first.network:
+        second = _encode(first.network, second.given)
     mixed = [
         torch.lerp(a.float(), b.float(), share)
         for a, b in zip(first.means, second.means, strict=True)
     ]
-    return decode(vae, first, mixed)
+    return decode(first, mixed)
 
 
 @torch.inference_mode()
-def samples(vae: VAEEnhancer, code: Code, n: int, seed: int = 0) -> Iterator[Tensor]:
+def samples(code: Code, n: int, seed: int = 0) -> Iterator[Tensor]:
     """Yield n decoded samples of a photo's posterior, (1, 3, H, W) in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
         noise = [torch.randn(m.shape, generator=generator).to(m) for m in code.means]
-        with autocast(vae.device):
-            restored, _ = vae.network.decode(code.encoded, noise=noise)
+        with autocast(code.given.degraded.device):
+            restored, _ = code.network.decode(code.encoded, noise=noise)
         yield _picture(restored)
 
 
 @torch.inference_mode()
 def from_prior(vae: VAEEnhancer, n: int, size: int, seed: int = 0) -> Tensor:
-    """Decode n codes drawn from the prior alone, (n, 3, size, size) in [0, 1]."""
+    """Decode n codes drawn from the prior alone, (n, 3, size, size) in [0, 1].
+
+    The expert is the one for holes, which has filled whole photos in.
+    """
     generator = torch.Generator().manual_seed(seed)
-    shapes = vae.network.latent_shapes(n, size, size)
+    network = vae.network.ladders[HOLES]
+    shapes = network.latent_shapes(n, size, size)
     noise = [torch.randn(shape, generator=generator).to(vae.device) for shape in shapes]
     with autocast(vae.device):
-        drawn, _ = vae.network.decode(noise=noise)
+        drawn, _ = network.decode(noise=noise)
     return _picture(drawn)
 
 
 @torch.inference_mode()
-def partial(vae: VAEEnhancer, code: Code, levels: int) -> Tensor:
+def partial(code: Code, levels: int) -> Tensor:
     """Decode a photo from its first levels alone, 1 to 3, the coarse one first.
 
     The others are left to what the prior expects, given those above.
@@ -129,8 +142,8 @@ def partial(vae: VAEEnhancer, code: Code, levels: int) -> Tensor:
         return code.restored
     kept = [*code.means[:levels], *[None] * (len(code.means) - levels)]
     silence = [torch.zeros_like(mean) for mean in code.means]
-    with autocast(vae.device):
-        restored, _ = vae.network.decode(noise=silence, given=kept)
+    with autocast(code.given.degraded.device):
+        restored, _ = code.network.decode(noise=silence, given=kept)
     return _picture(restored)
 
 
@@ -248,7 +261,6 @@ class Direction:
 
 
 def edited(
-    vae: VAEEnhancer,
     code: Code,
     directions: Mapping[str, Direction],
     strengths: Mapping[str, float],
@@ -259,7 +271,7 @@ def edited(
     for name, strength in strengths.items():
         steps = directions[name].at(latents)
         moved = [z + strength * step for z, step in zip(moved, steps, strict=True)]
-    return decode(vae, code, moved)
+    return decode(code, moved)
 
 
 def _features(latents: Tensor) -> Tensor:
@@ -302,7 +314,7 @@ def find_directions(
         for square, x in zip(squares, features, strict=True):
             square += x.T @ x
         for name, edit in EDITS.items():
-            up, down = (_edited_means(vae, code, edit, s) for s in (1, -1))
+            up, down = (_edited_means(code, edit, s) for s in (1, -1))
             for product, x, a, b in zip(products[name], features, up, down, strict=True):
                 half = (a.float() - b.float()) / 2
                 product += x.T @ half.movedim(1, -1).flatten(0, 2).double().cpu()
@@ -316,10 +328,7 @@ def find_directions(
         code = encode(vae, photo)
         for name, direction in directions.items():
             effects[name].append(
-                [
-                    EDITS[name].measure(edited(vae, code, {name: direction}, {name: s}))
-                    for s in STRENGTHS
-                ]
+                [EDITS[name].measure(edited(code, {name: direction}, {name: s})) for s in STRENGTHS]
             )
         progress(n - len(kept) + i + 1, n)
     return {
@@ -338,10 +347,10 @@ def _solve(square: Tensor, product: Tensor) -> Tensor:
     return torch.linalg.solve(square + ridge, product).T.float().contiguous()
 
 
-def _edited_means(vae: VAEEnhancer, code: Code, edit: Edit, strength: float) -> list[Tensor]:
+def _edited_means(code: Code, edit: Edit, strength: float) -> list[Tensor]:
     """Posterior means of a photo edited in its pixels, taken for as exposed as it was."""
     photo = edit.apply(code.given.degraded, 1 + UNIT * strength).clamp(0, 1)
-    return _encode(vae, Given(photo, code.given.mask, code.given.exposure)).means
+    return _encode(code.network, Given(photo, code.given.mask, code.given.exposure)).means
 
 
 def steady_range(effects: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from enhancers import degradations as deg
+from enhancers.experts import FAMILIES, HOLES
 from enhancers.images import ImageError, list_images, load, quantise
 from enhancers.layers import describe, peak
 
@@ -23,18 +24,21 @@ LARGE = 900
 """Photos longer than this many pixels also enter at half size, where they are sharper."""
 
 SHARES = {
-    "noise": 0.20,
-    "shot": 0.06,
-    "blur": 0.12,
+    "noise": 0.18,
+    "shot": 0.05,
+    "blur": 0.13,
     "motion": 0.06,
-    "lowres": 0.13,
-    "jpeg": 0.13,
-    "dark": 0.10,
+    "lowres": 0.14,
+    "jpeg": 0.14,
+    "dark": 0.08,
     "mixed": 0.09,
-    "scratches": 0.07,
+    "scratches": 0.09,
     "clean": 0.04,
 }
 """Share of each kind of damage in a batch."""
+
+FAMILY = {kind: i for i, members in enumerate(FAMILIES.values()) for kind in members}
+"""Index of each kind's family."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Batch:
     mask: Tensor
     exposure: Tensor
     """Of the whole degraded photo that each crop is from, (N, 12); see `layers.exposure`."""
+    family: Tensor
+    """Index of the damage's family, (N,), never falling: photos of one family stand together."""
 
 
 def read_photos(folder: Path, device: torch.device) -> tuple[list[Tensor], list[str]]:
@@ -102,7 +108,7 @@ class Mixture:
         clean = quantise(clean)
         degraded, mask = clean.clone(), clean.new_zeros(n, 1, size, size)
         grain = clean.new_ones(n, 1)  # of no matter where the tones are those of a good photo
-        kinds = self.random.choice(len(SHARES), n, p=list(SHARES.values()))
+        kinds, family = self._kinds(n)
         for index, kind in enumerate(SHARES):
             chosen = torch.from_numpy(np.flatnonzero(kinds == index)).to(self.device)
             if kind == "clean" or not len(chosen):
@@ -116,7 +122,20 @@ class Mixture:
             else:
                 result = getattr(self, f"_{kind}")(clean[chosen])
             degraded[chosen] = quantise(result)
-        return Batch(clean, degraded, mask, describe(thumbnails, peaks, grain))
+        family = torch.from_numpy(family).to(self.device)
+        return Batch(clean, degraded, mask, describe(thumbnails, peaks, grain), family)
+
+    def _kinds(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw n kinds of damage, indices into `SHARES`, and their families; family by family.
+
+        Clean photos are dealt to every family but holes, so that each learns to leave them alone.
+        """
+        kinds = self.random.choice(len(SHARES), n, p=list(SHARES.values()))
+        dealt = self.random.integers(HOLES, size=n)
+        family = np.array([FAMILY.get(kind, -1) for kind in SHARES])[kinds]
+        family = np.where(family < 0, dealt, family)
+        order = np.argsort(family, kind="stable")
+        return kinds[order], family[order]
 
     def _crops(self, chosen: np.ndarray, size: int) -> Tensor:
         crops = []

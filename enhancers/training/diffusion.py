@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from enhancers.base import autocast
 from enhancers.diffusion import RestorationDiffusion, RestorationUNet, make_scheduler
+from enhancers.experts import Experts
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.training.data import Batch
 from enhancers.training.losses import log_mse
@@ -17,11 +18,15 @@ from enhancers.weights import save_network, save_unet
 
 
 class DiffusionRecipe(Recipe):
-    """Regression of the clean photo: first from pure noise alone, then at other steps too."""
+    """Regression of the clean photo: by the ladders of the mean, and by the UNet at random steps.
 
-    mean_share = 0.3
-    """Share of the run spent on the posterior mean alone."""
-    pure_noise = 0.75
+    Each has its own loss. The UNet takes the ladders' estimate as given, so that what it learns
+    of noisy states, where the estimate matters little, does not pull at the estimate.
+    """
+
+    mean_share = 0.1
+    """Share of the run in which the UNet sees pure noise alone."""
+    pure_noise = 0.4
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
     def __init__(self, config: LadderConfig | None = None, unet: RestorationUNet | None = None):
@@ -30,8 +35,8 @@ class DiffusionRecipe(Recipe):
         self.scheduler = make_scheduler()
 
     @property
-    def ladder(self) -> Ladder:
-        """The ladder of the posterior mean."""
+    def experts(self) -> Experts:
+        """The ladders of the posterior mean."""
         return self.network.mean
 
     def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
@@ -44,14 +49,22 @@ class DiffusionRecipe(Recipe):
         noise = trainer.randn(*batch.clean.shape)
         state = self.scheduler.add_noise(2 * batch.clean - 1, noise, timestep)
         with autocast(trainer.device):
-            denoised = self._predict(
-                self.network, state, timestep, batch.degraded, batch.mask, batch.exposure
+            estimate = self.network.mean(
+                batch.family, Ladder.means, batch.degraded, batch.mask, batch.exposure
             )
-        denoised = denoised.float()
-        loss = log_mse(denoised, batch.clean, self.floor(progress)).mean()
+            denoised = self._predict(
+                self.network, state, timestep, estimate.detach(), batch.degraded, batch.mask
+            )
+        estimate, denoised = estimate.float(), denoised.float()
+        floor = self.floor(progress)
+        loss = sum(log_mse(x, batch.clean, floor).mean() for x in (estimate, denoised))
         norm = trainer.update(loss, self.network, self.optimizer)
         error = log_mse(denoised.detach(), batch.clean)
-        log = {"loss": loss.detach(), "gradient": norm}
+        log = {
+            "loss": loss.detach(),
+            "gradient": norm,
+            "log_mse_estimate": log_mse(estimate.detach(), batch.clean).mean(),
+        }
         if pure.any():
             log["log_mse_first_step"] = error[pure].mean()
         if not pure.all():
@@ -59,19 +72,32 @@ class DiffusionRecipe(Recipe):
         return log
 
     def restore(
-        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+        self,
+        network: nn.Module,
+        families: Tensor,
+        degraded: Tensor,
+        mask: Tensor,
+        exposure: Tensor,
     ) -> Tensor:
         """Restore in one step: the posterior mean."""
         last = self.scheduler.config.num_train_timesteps - 1
         timestep = torch.full((len(degraded),), last, device=degraded.device)
         state = torch.zeros_like(degraded)
-        return self._predict(network, state, timestep, degraded, mask, exposure)
+        estimate = network.mean(families, Ladder.means, degraded, mask, exposure)
+        return self._predict(network, state, timestep, estimate, degraded, mask)
 
     def _predict(
-        self, network: RestorationDiffusion, state: Tensor, timestep: Tensor, *given: Tensor
-    ):
+        self,
+        network: RestorationDiffusion,
+        state: Tensor,
+        timestep: Tensor,
+        estimate: Tensor,
+        degraded: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
         alpha_bar = self.scheduler.alphas_cumprod.to(state)[timestep]
-        return network(state, timestep, alpha_bar, *given)
+        estimate = estimate.float().clamp(0, 1)
+        return network.unet.predict(state, timestep, alpha_bar, estimate, degraded, mask)
 
     def export(self, network: nn.Module, folder: Path) -> None:
         """Write the ladder, and the UNet and the scheduler in diffusers' layout."""

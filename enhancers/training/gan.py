@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import autocast
+from enhancers.experts import Experts
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import LadderConfig
 from enhancers.training.data import Batch
@@ -26,7 +26,7 @@ class GANRecipe(Recipe):
     penalty on each sample would teach the generator to ignore its noise.
     """
 
-    faithful_share = 0.5
+    faithful_share = 0.4
     """Share of the run before the discriminator enters."""
     adversarial_rate = 2e-4
     discriminator_rate = 1e-3
@@ -34,7 +34,7 @@ class GANRecipe(Recipe):
     """Of the generator's adversarial loss, in nats against half the log of the squared error."""
     spread_weight = 0.1
     """Of the samples' variance beside the squared error of their mean; 0.5 is that of two."""
-    penalty_weight = 0.005
+    penalty_weight = 0.0015
     penalty_every = 8
 
     def __init__(
@@ -42,7 +42,7 @@ class GANRecipe(Recipe):
         config: LadderConfig | None = None,
         discriminator: DiscriminatorConfig | None = None,
     ):
-        self.network = Generator(config or LadderConfig())
+        self.network = Experts(Generator, config or LadderConfig())
         self.optimizer = adam(self.network, self.learning_rate)
         self.discriminator = Discriminator(discriminator or DiscriminatorConfig())
         self.discriminator_optimizer = adam(
@@ -72,7 +72,12 @@ class GANRecipe(Recipe):
     def _faithful_step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
         with autocast(trainer.device):
             restored = self.network(
-                batch.degraded, batch.mask, batch.exposure, torch.zeros_like(batch.mask)
+                batch.family,
+                Generator.forward,
+                batch.degraded,
+                batch.mask,
+                batch.exposure,
+                torch.zeros_like(batch.mask),
             )
         restored = restored.float()
         loss = log_mse(restored, batch.clean, self.floor(progress)).mean()
@@ -81,22 +86,22 @@ class GANRecipe(Recipe):
         return {"loss": loss.detach(), "log_mse": error, "gradient": norm}
 
     def _adversarial_step(self, batch: Batch, trainer: Trainer) -> dict[str, Tensor]:
-        # Half the photos, two samples of each.
-        n = math.ceil(len(batch.clean) / 2)
-        clean, degraded, mask, whole = (
-            x[:n] for x in (batch.clean, batch.degraded, batch.mask, batch.exposure)
+        # Every other photo, two samples of each.
+        clean, degraded, mask, whole, family = (
+            x[::2] for x in (batch.clean, batch.degraded, batch.mask, batch.exposure, batch.family)
         )
-        twice = [torch.cat([x, x]) for x in (degraded, mask, whole)]
+        twice = [x.repeat_interleave(2, 0) for x in (degraded, mask, whole)]
+        noise = trainer.randn(2 * len(mask), *mask.shape[1:])
         with autocast(trainer.device):
-            samples = self.network(*twice, trainer.randn(2 * n, *mask.shape[1:]))
+            samples = self.network(family.repeat_interleave(2), Generator.forward, *twice, noise)
         samples = samples.float()
-        log = self._discriminator_step(clean, samples[:n].detach(), degraded, mask, trainer)
+        first, second = samples[::2], samples[1::2]
+        log = self._discriminator_step(clean, first.detach(), degraded, mask, trainer)
 
         self.discriminator.requires_grad_(False)
         with autocast(trainer.device):
             judged = self.discriminator(samples, *twice[:2])
         adversarial = F.softplus(-judged.float()).mean()
-        first, second = samples.chunk(2)
         spread = variance(first, second)
         error = error_of_mean(first, second, clean) + self.spread_weight * spread
         ramp = min(1.0, self.adversarial_steps / 300)
@@ -140,14 +145,18 @@ class GANRecipe(Recipe):
         return log | ({"d_penalty": penalty.detach()} if penalise else {})
 
     def restore(
-        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+        self,
+        network: nn.Module,
+        families: Tensor,
+        degraded: Tensor,
+        mask: Tensor,
+        exposure: Tensor,
     ) -> Tensor:
         """Restore with fixed noise, or without it in the first phase."""
-
         noise = torch.zeros_like(mask)
         if self.faithful is not None:
             noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0)).to(mask)
-        return network(degraded, mask, exposure, noise)
+        return network(families, Generator.forward, degraded, mask, exposure, noise)
 
     def export(self, network: nn.Module, folder: Path) -> None:
         """Write both generators and the discriminator."""

@@ -12,6 +12,7 @@ import platform
 import time
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,11 +23,12 @@ from torch import Generator, Tensor, nn
 
 from enhancers import degradations as deg
 from enhancers.base import autocast
+from enhancers.experts import Experts
 from enhancers.images import quantise
 from enhancers.ladder import LadderConfig
 from enhancers.layers import exposure
 from enhancers.training.data import SHARES, Mixture, read_photos
-from enhancers.training.lift import fit_lift
+from enhancers.training.first import fit_lift, fit_router
 from enhancers.training.recipe import Recipe, Trainer
 from enhancers.vae import VAE
 from enhancers.weights import load_network, write_training
@@ -50,6 +52,7 @@ class Settings:
     val_size: int = 192
     clip_norm: float = 1.0
     lift_steps: int = 2500
+    router_steps: int = 1500
     start: Path | None = None
     """Folder of a trained VAE to begin as; None: begin at random."""
 
@@ -70,7 +73,6 @@ class Loop(Trainer):
         photos, skipped = read_photos(settings.data, self.device)
         self.mixture = Mixture(photos, settings.seed + 1000 * rank)
         self.generator = Generator(self.device).manual_seed(settings.seed + 1000 * rank + 1)
-        self.val = validation_set(settings, self.device)
         self.stopping = False
         self.step = 0
         self.samples = 0
@@ -79,20 +81,24 @@ class Loop(Trainer):
         self.checkpoint = settings.out / f"state-{rank}.pt"
         resume = self.checkpoint.exists()
         if settings.start is not None:
-            recipe.begin_as(load_network(VAE, LadderConfig, settings.start))
+            vae = partial(Experts, VAE)
+            recipe.begin_as(load_network(vae, LadderConfig, settings.start))
         elif not resume:
-            # Every process fits the same curve, whatever batches it draws later.
-            error = fit_lift(
-                recipe.ladder.lift, Mixture(photos, settings.seed), settings.lift_steps
-            )
+            # Every process fits the same, whatever batches it draws later.
+            mixture = Mixture(photos, settings.seed)
+            error = fit_lift(recipe.experts.lift, mixture, settings.lift_steps)
             self._say(f"tone curve fitted to a mean error of {255 * error:.2f} of 255")
-        recipe.ladder.lift.requires_grad_(False)
+            right = fit_router(recipe.experts.router, mixture, settings.router_steps)
+            self._say(f"router tells the family of damage of {right:.0%} of the crops")
+        recipe.experts.lift.requires_grad_(False)
+        recipe.experts.router.requires_grad_(False)
         self.average = deepcopy(recipe.network).eval().requires_grad_(False)
         if resume:
             self._load()
             self._say(f"resumed at step {self.step}, minute {self.elapsed / 60:.1f}")
         elif self.main:
             (settings.out / "settings.json").write_text(json.dumps(self._resolved(), indent=2))
+        self.val = validation_set(settings, recipe.experts, self.device)
         for line in skipped:
             self._say(f"skipped: {line}")
         self._say(f"{len(photos)} photos, {count(recipe.network):,} weights, on {self.device}")
@@ -164,8 +170,12 @@ class Loop(Trainer):
         """
         optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        gradients = [p.grad for p in network.parameters() if p.grad is not None]
         if self.accelerator.num_processes > 1:
+            # Another process may have had photos for an expert that had none in this one.
+            for p in network.parameters():
+                if p.requires_grad and p.grad is None:
+                    p.grad = torch.zeros_like(p)
+            gradients = [p.grad for p in network.parameters() if p.grad is not None]
             flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
             for gradient, part in zip(
                 gradients, flat.split([g.numel() for g in gradients]), strict=True
@@ -221,7 +231,7 @@ class Loop(Trainer):
         return {
             "settings": {name: str(value) for name, value in asdict(self.settings).items()},
             "recipe": numbers,
-            "ladder": asdict(self.recipe.ladder.config),
+            "ladder": asdict(self.recipe.experts.config),
             "shares": SHARES,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -273,12 +283,14 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
 
+@torch.inference_mode()
 def validation_set(
-    settings: Settings, device: torch.device
-) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    settings: Settings, experts: Experts, device: torch.device
+) -> dict[str, tuple[Tensor, ...]]:
     """Validation photos under every degradation at its middle severity, and undamaged.
 
-    Whole photos are damaged, then cropped at the centre: clean, degraded, mask, exposure.
+    Whole photos are damaged, then cropped at the centre: clean, family of the damage as the
+    router sees it, degraded, mask, exposure.
     """
     photos, _ = read_photos(settings.val, torch.device("cpu"))
     photos = photos[:: max(1, len(photos) // settings.val_photos)][: settings.val_photos]
@@ -293,8 +305,9 @@ def validation_set(
                 severity = deg.DEGRADATIONS[name].default
                 degraded, mask = deg.degrade(clean, name, severity, generator=generator)
             grey = torch.lerp(degraded, torch.full_like(degraded, 0.5), mask)
-            crops = [_centre(x, settings.val_size) for x in (clean, grey, mask)]
-            parts.append([*crops, exposure(degraded, mask)])
+            whole = [x.to(device) for x in (grey, mask, exposure(degraded, mask))]
+            clean, *crops = (_centre(x, settings.val_size) for x in (clean, grey, mask))
+            parts.append([clean, experts.families(*whole).cpu(), *crops, whole[-1].cpu()])
         pairs[name] = tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
     return pairs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from enhancers.ladder import Ladder
+from enhancers.experts import Experts
 from enhancers.training.data import Batch
 from enhancers.training.losses import annealed_floor
 
@@ -39,7 +39,12 @@ class Recipe(ABC):
 
     @abstractmethod
     def restore(
-        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
+        self,
+        network: nn.Module,
+        families: Tensor,
+        degraded: Tensor,
+        mask: Tensor,
+        exposure: Tensor,
     ) -> Tensor:
         """Restore validation photos as the enhancer would, with the averaged network."""
 
@@ -48,15 +53,15 @@ class Recipe(ABC):
         """Write the averaged network as the enhancer loads it."""
 
     @property
-    def ladder(self) -> Ladder:
-        """The ladder in the network."""
+    def experts(self) -> Experts:
+        """The ladders in the network."""
         return self.network
 
-    def begin_as(self, ladder: Ladder) -> None:
-        """Begin with the weights of a trained ladder, at half the learning rate."""
-        own = self.ladder.state_dict().keys()
-        trained = {key: value for key, value in ladder.state_dict().items() if key in own}
-        self.ladder.load_state_dict(trained)
+    def begin_as(self, trained: Experts) -> None:
+        """Begin with the weights of trained ladders, at half the learning rate."""
+        own = self.experts.state_dict().keys()
+        state = {key: value for key, value in trained.state_dict().items() if key in own}
+        self.experts.load_state_dict(state)
         self.warm, self.learning_rate = True, self.learning_rate / 2
 
     def floor(self, progress: float) -> float:

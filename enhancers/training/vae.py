@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from enhancers.base import autocast
+from enhancers.experts import Experts
 from enhancers.ladder import LadderConfig
 from enhancers.training.data import Batch
 from enhancers.training.losses import log_mse
@@ -28,17 +29,18 @@ class VAERecipe(Recipe):
     """Share of the run over which beta rises from 0."""
 
     def __init__(self, config: LadderConfig | None = None):
-        self.network = VAE(config or LadderConfig())
+        self.network = Experts(VAE, config or LadderConfig())
         self.optimizer = adam(self.network, self.learning_rate)
 
     def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
         """Descend the negative ELBO once."""
-        shapes = self.network.latent_shapes(*batch.clean.shape[:1], *batch.clean.shape[2:])
+        shapes = self.network.ladders[0].latent_shapes(len(batch.clean), *batch.clean.shape[2:])
         noise = [trainer.randn(*shape) for shape in shapes]
         with autocast(trainer.device):
-            restored, levels = self.network(batch.degraded, batch.mask, batch.exposure, noise)
+            restored, *nats = self.network(
+                batch.family, _code, batch.degraded, batch.mask, batch.exposure, *noise
+            )
         restored = restored.float()
-        nats = [level.kl().float().sum((1, 2, 3)) for level in levels]  # each (N,)
         beta = self.beta * (1.0 if self.warm else min(1.0, progress / self.kl_warmup))
         values = batch.clean[0].numel()
         likelihood = 0.5 * log_mse(restored, batch.clean, self.floor(progress))
@@ -56,12 +58,18 @@ class VAERecipe(Recipe):
             },
         }
 
-    def restore(
-        self, network: nn.Module, degraded: Tensor, mask: Tensor, exposure: Tensor
-    ) -> Tensor:
+    def restore(self, network: nn.Module, families: Tensor, *given: Tensor) -> Tensor:
         """Decode the posterior means."""
-        return network.means(degraded, mask, exposure)
+        return network(families, VAE.means, *given)
 
     def export(self, network: nn.Module, folder: Path) -> None:
         """Write configuration and weights."""
         save_network(network, folder)
+
+
+def _code(
+    vae: VAE, degraded: Tensor, mask: Tensor, exposure: Tensor, *noise: Tensor
+) -> tuple[Tensor, ...]:
+    """Return the restored photos, and each level's KL in nats, (N,)."""
+    restored, levels = vae(degraded, mask, exposure, list(noise))
+    return restored, *(level.kl().float().sum((1, 2, 3)) for level in levels)

@@ -98,7 +98,7 @@ def knobs(vae, subject: Subject, *strengths: float) -> Iterator[View]:
     code = inside.encode(vae, subject.degraded, subject.mask)
     before = code.restored
     yield working(1, 2)
-    after = inside.edited(vae, code, directions, dict(zip(EDITS, strengths, strict=True)))
+    after = inside.edited(code, directions, dict(zip(EDITS, strengths, strict=True)))
     rows = [
         (f"{name.capitalize()} ({edit.unit})", *(f"{edit.measure(p):.1f}" for p in (before, after)))
         for name, edit in EDITS.items()
@@ -139,7 +139,7 @@ def levels(vae, subject: Subject) -> Iterator[View]:
     decoded = []
     for n in (1, 2, 3):
         yield working(n, 4)
-        decoded.append(inside.partial(vae, code, n))
+        decoded.append(inside.partial(code, n))
     maps = inside.nats(code)
     totals = [float(m.sum()) for m in maps]
     share = [100 * t / sum(totals) for t in totals]
@@ -182,7 +182,7 @@ def posterior(vae, subject: Subject) -> Iterator[View]:
     yield working(0, SAMPLES + 1)
     code = inside.encode(vae, subject.degraded, subject.mask)
     drawn = []
-    for sample in inside.samples(vae, code, SAMPLES):
+    for sample in inside.samples(code, SAMPLES):
         drawn.append(sample)
         yield working(len(drawn), SAMPLES + 1)
     pictures, sentences = draws(subject, drawn, "Draw {}")
@@ -205,7 +205,7 @@ def between(vae, subject: Subject, other: str | None) -> Iterator[View]:
     frames, faded = [], []
     for i in range(FRAMES):
         share = i / (FRAMES - 1)
-        picture = inside.between(vae, *codes, share)
+        picture = inside.between(*codes, share)
         fade = torch.lerp(codes[0].restored, codes[1].restored, share)
         frames.append((f"{100 * share:.0f}% of the way", [picture, fade]))
         faded.append(psnr(picture, fade))
