@@ -2,9 +2,8 @@
 
 One network for every damage compromises: trained on noise alone for ten minutes, the same ladder
 gained half a decibel on noise and forgot the rest. What differs is how fine detail is read and
-written, so each family has its own layers there, and a router tells which a photo needs (a
-mixture of experts with hard routing, Shazeer et al. 2017, Li et al. 2022's AirNet told apart by
-its damage). A photo passes through one expert only: its time is that of one ladder.
+written, so each family has its own layers there, and a router chooses (a mixture of experts with
+hard routing, cf. Shazeer et al. 2017). A photo passes through one expert: it takes no longer.
 """
 
 from __future__ import annotations
