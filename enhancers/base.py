@@ -141,7 +141,7 @@ def _check_mask(mask: Tensor | None, photo: Tensor) -> Tensor:
 
 
 def tiled(
-    network: Callable[[Tensor], Tensor],
+    network: Callable[..., Tensor],
     *inputs: Tensor,
     multiple: int,
     on_step: OnStep = lambda i, n, preview: None,
@@ -150,7 +150,7 @@ def tiled(
 ) -> Tensor:
     """Apply a size-preserving network to photos of any size at bounded memory.
 
-    inputs: each (N, any, H, W); `network` gets their channels in one tensor, (N, C, h, w) with h, w
+    inputs: each (N, any, H, W); `network` gets the same part of each, (N, any, h, w) with h, w
     divisible by `multiple`, and returns (N, C', h, w). Photos are padded by reflection; up to
     `TILE` on both sides they go through whole, larger ones in tiles that overlap by `OVERLAP` and
     are cross-faded in the middle of it. Returns (N, C', H, W), clamped to [0, 1]. `on_step` is
@@ -164,8 +164,8 @@ def tiled(
     n = len(tops) * len(lefts)
 
     def apply(rows: slice, columns: slice) -> Tensor:
-        tile = torch.cat([x[..., rows, columns] for x in inputs], 1)
-        return network(tile.contiguous(memory_format=torch.channels_last))
+        tiles = (x[..., rows, columns] for x in inputs)
+        return network(*(tile.contiguous(memory_format=torch.channels_last) for tile in tiles))
 
     def finish(whole: Tensor) -> Tensor:
         whole = whole[..., :H, :W].clamp_(0, 1)

@@ -200,19 +200,17 @@ class DiffusionEnhancer(Enhancer):
             alpha_bar = scheduler.alphas_cumprod[timestep].to(state)
             times = timestep.expand(len(state)).to(self.device)
 
-            def network(x: Tensor, times=times, alpha_bar=alpha_bar) -> Tensor:
+            def network(state: Tensor, *given: Tensor, times=times, alpha_bar=alpha_bar) -> Tensor:
                 with autocast(self.device):
-                    restored = self.unet.predict(
-                        x[:, 7:], times, alpha_bar.expand(len(x)), x[:, 4:7], x[:, :3], x[:, 3:4]
-                    )
+                    restored = self.unet.predict(state, times, alpha_bar.expand(len(state)), *given)
                 return restored.float()
 
             denoised = tiled(
                 network,
+                state,
+                estimate,
                 degraded,
                 mask,
-                estimate,
-                state,
                 multiple=RestorationUNet.multiple,
                 on_step=on_step,
                 part=i + 1,
@@ -239,9 +237,9 @@ class DiffusionEnhancer(Enhancer):
         whole = exposure(degraded, mask)
         families = self.mean.families(degraded, mask, whole)
 
-        def network(x: Tensor) -> Tensor:
+        def network(degraded: Tensor, mask: Tensor) -> Tensor:
             with autocast(self.device):
-                estimate = self.mean(families, Ladder.means, x[:, :3], x[:, 3:], whole)
+                estimate = self.mean(families, Ladder.means, degraded, mask, whole)
             return estimate.float()
 
         multiple = Ladder.multiple

@@ -110,9 +110,9 @@ class GANEnhancer(Enhancer):
         mixed = self.mixed(realism)
         families = mixed.families(degraded, mask, whole)
 
-        def network(x: Tensor) -> Tensor:
+        def network(degraded: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
             with autocast(self.device):
-                restored = mixed(families, Generator.forward, x[:, :3], x[:, 3:4], whole, x[:, 4:])
+                restored = mixed(families, Generator.forward, degraded, mask, whole, noise)
             return restored.float()
 
         return tiled(network, degraded, mask, noise, multiple=Generator.multiple, on_step=on_step)

@@ -112,9 +112,9 @@ class VAEEnhancer(Enhancer):
         whole = exposure(degraded, mask)
         families = self.network.families(degraded, mask, whole)
 
-        def network(x: Tensor) -> Tensor:
+        def network(degraded: Tensor, mask: Tensor) -> Tensor:
             with autocast(self.device):
-                restored = self.network(families, VAE.means, x[:, :3], x[:, 3:], whole)
+                restored = self.network(families, VAE.means, degraded, mask, whole)
             return restored.float()
 
         return tiled(network, degraded, mask, multiple=VAE.multiple, on_step=on_step)

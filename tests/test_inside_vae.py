@@ -146,8 +146,9 @@ def test_measures_of_a_flat_picture():
 def test_directions_are_found_in_closed_form(tmp_path):
     """Of a network that codes pyramid bands, the least squares fit must find the very edit."""
     network = Experts(VAE, LadderConfig(widths=(16, 16, 16), latents=(4, 4, 12)))
-    for layer in (*network.posteriors, network.head.conv):
-        torch.nn.init.zeros_(layer.weight)
+    for ladder in network.ladders:
+        for layer in (*ladder.posteriors, ladder.head.conv):
+            torch.nn.init.zeros_(layer.weight)
     save_network(network, tmp_path)
     vae = load("vae", folder=tmp_path)
     photos = [photo(name, 96)[..., :48, :48] for name in ("astronaut", "chelsea", "coffee", "cat")]
