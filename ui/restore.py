@@ -7,12 +7,14 @@ import html
 import tempfile
 import threading
 import time
+from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
+from gradio.data_classes import ImageData
 from gradio.events import Dependency
 from PIL import Image
 
@@ -55,12 +57,18 @@ def photo_input(**settings) -> gr.Image:
     """Return an image input that hands over the uploaded file itself.
 
     `gr.Image` opens the file first, and a broken one ends in an exception without a sentence for
-    the user; `ui.job.load` judges it instead. (A subclass would make Gradio write a .pyi file.)
+    the user; `ui.job.load` judges it instead.
     """
-    image = gr.Image(type="filepath", format="png", image_mode=None, **settings)
-    decode = image.preprocess
-    image.preprocess = lambda file: file.path if file and file.path else decode(file)
-    return image
+    return _FileImage(type="filepath", format="png", image_mode=None, **settings)
+
+
+def _file(image: gr.Image, file: ImageData | None) -> str | None:
+    return file.path if file and file.path else gr.Image.preprocess(image, file)
+
+
+# Of the same name, and made without Gradio's metaclass, which would write a .pyi file. An update
+# makes a component anew from its class, so that a method of the instance would be lost.
+_FileImage = ABCMeta.__new__(type(gr.Image), "Image", (gr.Image,), {"preprocess": _file})
 
 
 def plain_html(value: str, **settings) -> gr.HTML:
