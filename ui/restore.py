@@ -131,7 +131,7 @@ def restore_tab(runner: Runner) -> Form:
     # Layout: what to do above the photo and the pictures, which stand beside each other.
     with gr.Row(elem_id="bar", equal_height=True):
         start = gr.Button(
-            markup.restore_label(None), variant="primary", min_width=190, elem_id="restore"
+            markup.restore_label(None), variant="primary", min_width=250, elem_id="restore"
         )
         stop = gr.Button("Stop", interactive=False, min_width=80, elem_id="stop")
         with gr.Column(scale=8, min_width=280):

@@ -57,7 +57,7 @@ CSS = """
 
 #bar { position: sticky; top: 0; z-index: 60; padding: .5rem 0; align-items: center;
   background: var(--body-background-fill); }
-#bar button { align-self: center; }
+#bar button { align-self: center; white-space: nowrap; }
 .status p { margin: 0 0 .375rem; }
 .status progress { display: block; width: 100%; height: .5rem; appearance: none; border: 0; }
 .status progress, .status progress::-webkit-progress-bar {
