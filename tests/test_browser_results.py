@@ -77,6 +77,7 @@ def test_a_link_leads_to_the_same_pixels(visit, server, tmp_path):
     visitor = visit(f"{server.url}?photo=coffee&degradation=jpeg&severity=30&how=damage&seed=4")
     visitor.wait_for(".caption", "JPEG 30 (quality)")
     assert visitor.page.locator("#severity input[type=number]").input_value() == "30"
+    visitor.page.locator("#options button").click()
     assert visitor.page.locator("#seed input").input_value() == "4"
     visitor.restore()
     address = visitor.page.locator("#link a").get_attribute("href")
@@ -92,7 +93,7 @@ def test_a_link_leads_to_the_same_pixels(visit, server, tmp_path):
 
 def test_a_wrong_link_says_so_and_the_page_opens(visit, server):
     visitor = visit(f"{server.url}?degradation=noise&severity=99")
-    visitor.wait_for("[data-testid=toast-body]", "goes from 0 to 55, but got 99")
+    visitor.wait_for("#status", "goes from 0 to 55, but got 99")
     assert visitor.page.locator("#restore").is_enabled()
 
 

@@ -137,10 +137,12 @@ def follow_link(demo: gr.Blocks, runner: Runner, form: Form) -> None:
     """Set the page up as its address says when it opens."""
     linked = gr.State(False)
 
-    @for_people
     def follow(request: gr.Request):
-        settings = link.parse(dict(request.query_params), list(runner.enhancers.values()))
-        yield fill(form, runner, settings) | {linked: settings != Settings()}
+        try:
+            settings = link.parse(dict(request.query_params), list(runner.enhancers.values()))
+        except ValueError as error:  # an event of a page that is opening shows no message
+            return {form.status: markup.status(f"This link cannot be followed. {error}")}
+        return fill(form, runner, settings) | {linked: settings != Settings()}
 
     def show(linked: bool, *values):
         if not linked:  # the page stays as it opened
@@ -150,7 +152,8 @@ def follow_link(demo: gr.Blocks, runner: Runner, form: Form) -> None:
             yield updates | {form.status: markup.status(READY)}
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    demo.load(follow, None, [*filled(form), linked], queue=False, **quiet).success(
+    opened = [*filled(form), linked, form.status]
+    demo.load(follow, None, opened, queue=False, **quiet).success(
         show,
         [linked, *form.show["inputs"]],
         [*form.show["outputs"], form.status],
