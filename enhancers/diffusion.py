@@ -9,7 +9,6 @@ to one of the plausible photos.
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,10 +24,10 @@ from diffusers.configuration_utils import register_to_config  # noqa: E402
 from diffusers.models.resnet import ResnetBlock2D  # noqa: E402
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
-from enhancers.experts import Experts  # noqa: E402
+from enhancers.experts import Experts, load_experts  # noqa: E402
 from enhancers.ladder import Ladder, LadderConfig, detail  # noqa: E402
 from enhancers.layers import exposure, kaiming  # noqa: E402
-from enhancers.weights import load_network, read_spec  # noqa: E402
+from enhancers.weights import read_spec  # noqa: E402
 
 SIGMA_MIN, SIGMA_MAX = 0.01, 3.0
 """Noise-to-signal ratio of the first and the last but one training step, photos in [-1, 1]."""
@@ -179,7 +178,7 @@ class DiffusionEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "diffusion", *WEIGHTS)
         self.device = device
-        self.mean = load_network(partial(Experts, Ladder), LadderConfig, folder / "mean").to(device)
+        self.mean = load_experts(Ladder, folder / "mean").to(device)
         unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
         self.unet = unet.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self.scheduler_config = DDIMScheduler.load_config(folder / "scheduler")

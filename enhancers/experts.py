@@ -9,6 +9,8 @@ hard routing, cf. Shazeer et al. 2017). A photo passes through one expert: it ta
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from enhancers.base import pad_to_multiple
 from enhancers.ladder import Ladder, LadderConfig, detail
 from enhancers.layers import conv3x3, kaiming
+from enhancers.weights import load_network
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "grain": ("noise", "shot", "dark"),
@@ -120,6 +123,11 @@ class Experts(nn.Module):
         if isinstance(results[0], Tensor):
             return torch.cat(results)
         return tuple(torch.cat(result) for result in zip(*results, strict=True))
+
+
+def load_experts(ladder: type[Ladder], folder: Path) -> Experts:
+    """Load experts of a kind of ladder; see `weights.load_network`."""
+    return load_network(partial(Experts, ladder), LadderConfig, folder)
 
 
 def windows(photos: Tensor) -> Tensor:

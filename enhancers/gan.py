@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled
-from enhancers.experts import Experts
-from enhancers.ladder import FACTORS, Ladder, LadderConfig, detail
+from enhancers.experts import Experts, load_experts
+from enhancers.ladder import FACTORS, Ladder, detail
 from enhancers.layers import conv1x1, conv3x3, exposure
-from enhancers.weights import load_network, read_spec
+from enhancers.weights import read_spec
 
 DETAIL_SCALE = 8.0
 """By how much the discriminator enlarges what an average over 4x4 pixels leaves out."""
@@ -93,9 +92,8 @@ class GANEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "gan")
         self.device = device
-        generators = partial(Experts, Generator)
-        self.adversarial = load_network(generators, LadderConfig, folder).to(device)
-        self.faithful = load_network(generators, LadderConfig, folder / "faithful").to(device)
+        self.adversarial = load_experts(Generator, folder).to(device)
+        self.faithful = load_experts(Generator, folder / "faithful").to(device)
 
     def _restore(
         self,

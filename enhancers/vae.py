@@ -8,17 +8,16 @@ price of the code in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled
-from enhancers.experts import Experts
+from enhancers.experts import load_experts
 from enhancers.ladder import Ladder, LadderConfig, Seen
 from enhancers.layers import conv1x1, exposure
-from enhancers.weights import load_network, read_spec
+from enhancers.weights import read_spec
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class VAEEnhancer(Enhancer):
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "vae")
         self.device = device
-        self.network = load_network(partial(Experts, VAE), LadderConfig, folder).to(device)
+        self.network = load_experts(VAE, folder).to(device)
 
     def _restore(
         self, degraded: Tensor, mask: Tensor, generator: torch.Generator, on_step: OnStep

@@ -12,7 +12,6 @@ summary that is printed.
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import math
 import statistics
@@ -20,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gradio_client import Client, handle_file
@@ -29,7 +28,7 @@ from gradio_client import Client, handle_file
 from enhancers import images
 from eval.benchmark import commit, positive
 from eval.results import aligned
-from eval.speed import cpu_name, rss_mb, running_app, sample_photo
+from eval.speed import cpu_name, rss_mb, running_app, sample_photo, write
 
 REQUEST, MEMORY = "request", "memory"
 
@@ -137,15 +136,6 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
 
-def write(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as csv, replacing the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(row) for row in rows)
-
-
 @functools.cache
 def _stamp() -> dict[str, str]:
     return {"commit": commit(), "cpu": cpu_name()}
@@ -163,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="of the server")
     args = parser.parse_args(argv)
     rows = run(args.clients, args.seconds, args.size, args.threads)
-    write(rows, args.out)
+    write(rows, args.out, COLUMNS)
     figures = [row for row in rows if row.what not in (REQUEST, MEMORY)]
     print("\n".join(aligned([[row.what, f"{row.value:g}"] for row in figures])))
     problems = sorted({row.problem for row in rows if row.problem})

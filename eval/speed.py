@@ -407,12 +407,12 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def write(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as csv, replacing the file."""
+def write(rows: Iterable, path: Path, columns: Sequence[str] = COLUMNS) -> None:
+    """Write rows, dataclasses whose fields are `columns`, as csv, replacing the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(columns)
         writer.writerows(astuple(row) for row in rows)
 
 

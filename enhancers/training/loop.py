@@ -12,7 +12,6 @@ import platform
 import time
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,15 +22,14 @@ from torch import Generator, Tensor, nn
 
 from enhancers import degradations as deg
 from enhancers.base import autocast
-from enhancers.experts import Experts
+from enhancers.experts import Experts, load_experts
 from enhancers.images import quantise
-from enhancers.ladder import LadderConfig
 from enhancers.layers import exposure
 from enhancers.training.data import SHARES, Mixture, read_photos
 from enhancers.training.first import fit_lift, fit_router
 from enhancers.training.recipe import Recipe, Trainer
 from enhancers.vae import VAE
-from enhancers.weights import load_network, write_training
+from enhancers.weights import write_training
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,7 @@ class Loop(Trainer):
         self.checkpoint = settings.out / f"state-{rank}.pt"
         resume = self.checkpoint.exists()
         if settings.start is not None:
-            vae = partial(Experts, VAE)
-            recipe.begin_as(load_network(vae, LadderConfig, settings.start))
+            recipe.begin_as(load_experts(VAE, settings.start))
         elif not resume:
             # Every process fits the same, whatever batches it draws later.
             mixture = Mixture(photos, settings.seed)
