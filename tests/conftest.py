@@ -90,6 +90,16 @@ class Visitor:
         if request.url.startswith("http"):
             self.hosts.add(request.url.split("/")[2].split(":")[0])
 
+    def open_tab(self, title: str) -> None:
+        """Press a tab, or its line in the menu of those for which the screen is too narrow."""
+        tab = self.page.get_by_role("tab", name=title, exact=True)
+        if not tab.is_visible():
+            self.page.click("button[aria-label='More tabs']")
+            tab = self.page.locator(".overflow-dropdown").get_by_role(
+                "button", name=title, exact=True
+            )
+        tab.click()
+
     def upload(self, path: Path, field: str = "photo") -> None:
         self.page.set_input_files(f"#{field} input[type=file]", path)
 

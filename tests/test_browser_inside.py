@@ -37,10 +37,6 @@ def visitor(visit, page, photo):
     return visitor
 
 
-def open_tab(visitor, title: str) -> None:
-    visitor.page.get_by_role("tab", name=title, exact=True).click()
-
-
 def run(visitor, key: str) -> None:
     visitor.page.click(f"#inside-{key} button.primary")
     visitor.page.locator(f"#inside-{key} .told p").first.wait_for()
@@ -48,7 +44,7 @@ def run(visitor, key: str) -> None:
 
 @pytest.mark.parametrize("title", TABS)
 def test_every_figure_comes_with_words_and_fits_a_phone(visitor, title):
-    open_tab(visitor, title)
+    visitor.open_tab(title)
     page = visitor.page
     exhibits = page.locator(".exhibit:visible")
     exhibits.nth(TABS[title] - 1).wait_for()
@@ -70,7 +66,7 @@ def test_every_figure_comes_with_words_and_fits_a_phone(visitor, title):
 
 
 def test_film_is_scrubbed_by_key_and_played_to_its_end(visitor):
-    open_tab(visitor, "Diffusion")
+    visitor.open_tab("Diffusion")
     steps = visitor.page.locator("#film-steps input[type=number]")
     steps.fill("4")
     steps.press("Enter")
@@ -91,7 +87,7 @@ def test_film_is_scrubbed_by_key_and_played_to_its_end(visitor):
 
 
 def test_a_knob_that_is_let_go_edits_the_code(visitor):
-    open_tab(visitor, "VAE")
+    visitor.open_tab("VAE")
     knob = visitor.page.locator("#knob-contrast input[type=number]")
     knob.fill("1.5")
     knob.press("Tab")
@@ -102,7 +98,7 @@ def test_a_knob_that_is_let_go_edits_the_code(visitor):
 def test_without_a_truth_nothing_is_measured_against_it(visitor):
     visitor.page.locator("#how input[value=degraded]").check()
     visitor.wait_for(".caption", "as given")
-    open_tab(visitor, "GAN")
+    visitor.open_tab("GAN")
     run(visitor, "gan-critic")
     titles = visitor.page.locator("#inside-gan-critic figcaption b").all_inner_texts()
     assert titles == ["Input", "VAE", "GAN", "Diffusion"]

@@ -29,7 +29,7 @@ def test_batch_from_files_to_zip(visit, server, photo, tmp_path, viewport):
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
         archive.write(photo, "folder/inside.png")
     visitor = visit(server.url, viewport)
-    visitor.page.get_by_role("tab", name="Batch").click()
+    visitor.open_tab("Batch")
     files = [photo, tmp_path / "bad.png", tmp_path / "more.zip"]
     visitor.page.set_input_files("#batch-files input[type=file]", files)
     visitor.wait_for("#batch-files", "more")
@@ -46,7 +46,7 @@ def test_batch_from_files_to_zip(visit, server, photo, tmp_path, viewport):
 
 def test_batch_stops_and_keeps_what_is_finished(visit, slow_server, photo, tmp_path):
     visitor = visit(slow_server.url)
-    visitor.page.get_by_role("tab", name="Batch").click()
+    visitor.open_tab("Batch")
     visitor.page.set_input_files("#batch-files input[type=file]", [photo])
     visitor.wait_for("#batch-files", photo.stem)
     visitor.page.click("#batch-start")
@@ -135,9 +135,6 @@ def test_who_waits_sees_the_place_in_line(visit, slow_server, photo):
 
 def test_api_tab_tells_what_the_endpoints_take(visit, server):
     visitor = visit(server.url, PHONE)
-    visitor.page.get_by_role("button", name="more").or_(
-        visitor.page.get_by_role("tab", name="API")
-    ).last.click()
-    visitor.page.get_by_text("API", exact=True).last.click()
+    visitor.open_tab("API")
     visitor.wait_for("#api-text", "/enhance")
     assert visitor.size()[0] <= PHONE["width"]

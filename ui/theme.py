@@ -57,6 +57,8 @@ CSS = """
 
 #bar { position: sticky; top: 0; z-index: 60; padding: .5rem 0; align-items: center;
   background: var(--body-background-fill); }
+/* The menu of the tabs that do not fit a narrow screen opens over the bar. */
+.gradio-container .tabs .overflow-dropdown { z-index: 70; }
 #bar button { align-self: center; white-space: nowrap; }
 .status p { margin: 0 0 .375rem; }
 .status progress { display: block; width: 100%; height: .5rem; appearance: none; border: 0; }
