@@ -359,8 +359,12 @@ def _figure(heading: str, notes: Sequence[str], height: int = 290, entries: int 
 
 
 def _nothing(sentence: str) -> go.Figure:
-    """Return a figure that is only a sentence."""
-    figure = _figure("", [], height=60)
+    """Return a figure that is only a sentence.
+
+    It is as high as a chart: where it takes the place of one, plotly.js still leaves room for that
+    one's legend, and fails where the room is not there.
+    """
+    figure = _figure("", [])
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure.update_layout(
@@ -369,7 +373,7 @@ def _nothing(sentence: str) -> go.Figure:
         annotations=[
             {
                 "text": "<br>".join(textwrap.wrap(sentence, LINE)),
-                "x": 0, "xref": "paper", "y": 0.5, "yref": "paper",
+                "x": 0, "xref": "paper", "y": 1, "yref": "paper",
                 "showarrow": False, "align": "left",
             }
         ],
