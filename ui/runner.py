@@ -135,11 +135,9 @@ class Runner:
                     if event.restored is not None:
                         key = self._key(event.name, options[event.name])
                         self._rates[key] = event.seconds / pixels
-                    clock.note(event)
-                    yield Update(event.name, clock.fraction, clock.seconds_left, event)
+                    yield clock.update(event)
                 if not arrived:
-                    waits = 0 if clock.name else place.ahead
-                    yield Update(clock.name, clock.fraction, clock.seconds_left, ahead=waits)
+                    yield clock.update(ahead=0 if clock.name else place.ahead)
         finally:
             stop.set()
 
@@ -229,8 +227,16 @@ class _Clock:
         self._expected = expected
         self._done: dict[str, float] = {}
         self._start = 0.0
+        self._furthest = 0.0
 
-    def note(self, event: Event) -> None:
+    def update(self, event: Event | None = None, ahead: int = 0) -> Update:
+        """Take in an event. The fraction never falls, whatever is learnt of the times."""
+        if event:
+            self._note(event)
+        self._furthest = max(self._furthest, self.fraction)
+        return Update(self.name, self._furthest, self.seconds_left, event, ahead)
+
+    def _note(self, event: Event) -> None:
         if event.name != self.name:
             self.name, self._start = event.name, time.perf_counter() - event.seconds
         if event.restored is not None:
