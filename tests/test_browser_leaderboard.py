@@ -46,7 +46,7 @@ def published() -> pd.DataFrame:
 
 
 def open_board(visitor, chart: str = "scatter") -> None:
-    visitor.page.get_by_role("tab", name="Leaderboard").click()
+    visitor.open_tab("Leaderboard")
     visitor.page.wait_for_selector(f"#board-{chart} .main-svg")
 
 
@@ -141,7 +141,7 @@ def test_the_shipped_results_are_shown_and_downloaded(visit, server, tmp_path):
 def test_every_dropdown_has_its_choices_when_opened_again(visit, board):
     visitor = visit(board.url)
     open_board(visitor)
-    visitor.page.get_by_role("tab", name="Restore").click()
+    visitor.open_tab("Restore")
     open_board(visitor)
     visitor.page.click("#board-severity input")
     options = visitor.page.get_by_role("option").all_inner_texts()
@@ -197,7 +197,7 @@ def test_a_click_on_a_point_opens_the_pictures_behind_it(visit, board):
 
 def measure(visitor, photo, *methods: str) -> None:
     """Upload a photo and start; methods: those beside the usual ones."""
-    visitor.page.get_by_role("tab", name="Leaderboard").click()
+    visitor.open_tab("Leaderboard")
     visitor.page.get_by_text("Measure my own photos").click()
     visitor.page.set_input_files("#board-files input[type=file]", photo)
     visitor.wait_for("#board-files", photo.name)
@@ -235,7 +235,7 @@ def test_own_photos_join_the_view_and_never_the_shipped_file(visit, board, photo
 def test_stop_ends_a_measurement_and_shows_what_there_is(visit, slow_server, photo):
     visitor = visit(slow_server.url)
     measure(visitor, photo)
-    visitor.wait_for("#board-status", "4 of 6 restorations")
+    visitor.wait_for("#board-status", "5 of 6 restorations")  # diffusion takes the longest
     visitor.page.click("#board-stop")
     visitor.wait_for("#board-status", "Stopped.")
     visitor.wait_for("#board-table h3", "Your photos")
@@ -247,7 +247,7 @@ def test_stop_ends_a_measurement_and_shows_what_there_is(visit, slow_server, pho
 
 def test_a_wrong_request_is_refused_in_a_sentence(visit, board):
     visitor = visit(board.url)
-    visitor.page.get_by_role("tab", name="Leaderboard").click()
+    visitor.open_tab("Leaderboard")
     visitor.page.get_by_text("Measure my own photos").click()
     visitor.page.click("#board-measure")
     visitor.wait_for("body", "Choose photos first")
