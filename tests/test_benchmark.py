@@ -239,7 +239,7 @@ def test_options_and_mask_reach_the_enhancer(fakes, folder, tmp_path, monkeypatc
     evaluate(folder, out, "--degradations", "scratches:20", "--methods", methods, "--seeds", "2")
     seen = seen[2:]  # the first two warm up
     assert [k for _, k in seen] == 3 * [
-        {"seed": seed, "clipped": False, "steps": steps, "eta": 0.5}
+        {"seed": seed, "on_step": None, "clipped": False, "steps": steps, "eta": 0.5}
         for steps in (1, 3)
         for seed in (0, 1)
     ]

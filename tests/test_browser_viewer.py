@@ -94,7 +94,7 @@ class Viewer:
         return set(np.diff(edges).tolist())
 
     def region(self) -> list[int]:
-        inputs = self.page.locator("#viewer fieldset input")
+        inputs = self.page.locator("#viewer fieldset.region input")
         return [int(field.input_value()) for field in inputs.all()]
 
 
@@ -329,7 +329,7 @@ def test_rectangle_covers_the_pixels_it_was_drawn_over(look):
     person.page.mouse.move(*person.point("gan", *ends[0]))
     person.page.mouse.up()
     assert person.region() == [left, top, right - left + 1, bottom - top + 1]
-    fields = person.page.locator("#viewer fieldset input")
+    fields = person.page.locator("#viewer fieldset.region input")
     fields.nth(2).fill("5000")
     fields.nth(2).press("Enter")
     fields.nth(2).blur()
@@ -413,7 +413,7 @@ def test_region_has_the_metrics_of_the_pictures_cut_out(look, server):
     page.click("#restore")
     page.locator("#status").filter(has_text="Done in").wait_for()
     person.do("region")
-    fields = page.locator("#viewer fieldset input")
+    fields = page.locator("#viewer fieldset.region input")
     for index, value in enumerate((200, 90, 40, 30)):
         fields.nth(index).fill(str(value))
     page.keyboard.press("Tab")
