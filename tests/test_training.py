@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import skimage.data
@@ -93,9 +94,8 @@ def test_batches_are_reproducible_and_resume(photos):
 
 
 @pytest.mark.parametrize("kind", SHARES)
-def test_every_kind_of_damage_enters_training(photos, monkeypatch, kind):
-    monkeypatch.setattr("enhancers.training.data.SHARES", {k: float(k == kind) for k in SHARES})
-    batch = Mixture(read_photos(photos, CPU)[0], 0).batch(6, 64)
+def test_every_kind_of_damage_enters_training(photos, kind):
+    batch = Mixture(read_photos(photos, CPU)[0], 0, {kind: 1.0}).batch(6, 64)
     assert batch.clean.shape == batch.degraded.shape == (6, 3, 64, 64)
     changed = (batch.clean != batch.degraded).flatten(1).any(1)
     assert changed.all() if kind != "clean" else not changed.any()
@@ -105,13 +105,13 @@ def test_every_kind_of_damage_enters_training(photos, monkeypatch, kind):
         assert photo.max() <= 1
 
 
-def test_photos_of_one_family_stand_together_and_clean_ones_in_three(photos, monkeypatch):
+def test_photos_of_one_family_stand_together_and_clean_ones_in_three(photos):
     mixture = Mixture(read_photos(photos, CPU)[0], 0)
     families = mixture.batch(64, 8).family
     assert families.tolist() == sorted(families.tolist())
     assert set(families.tolist()) == {0, 1, 2, HOLES}
     for kind in SHARES:
-        monkeypatch.setattr("enhancers.training.data.SHARES", {k: float(k == kind) for k in SHARES})
+        mixture.shares = {kind: 1.0}
         expected = [i for i, members in enumerate(FAMILIES.values()) if kind in members]
         found = set(mixture.batch(32, 8).family.tolist())
         assert found == set(expected or range(HOLES)), kind
@@ -228,6 +228,30 @@ def test_run_writes_what_load_reads(photos, tmp_path, model):
     assert last["noise"] == pytest.approx(scores["noise"], abs=1e-4)
     resolved = json.loads((tmp_path / "settings.json").read_text())
     assert resolved["recipe"]["learning_rate"] == 1e-3
+
+
+def test_time_between_two_steps_does_not_count(photos, tmp_path, monkeypatch):
+    said, clock = [], [0.0]
+    monkeypatch.setattr("enhancers.training.loop.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    loop = Loop(small("vae"), settings("vae", photos, tmp_path, 3), said.append)
+    real_step = loop.recipe.step
+
+    def second(*given):
+        clock[0] += 1
+        return real_step(*given)
+
+    loop.recipe.step = second
+    for _ in loop.steps():
+        clock[0] += 100
+    assert (loop.step, loop.elapsed) == (3, 3.0)
+    assert said[-1].startswith("train step 3 100%")
+
+
+def test_a_run_may_train_for_one_kind_of_damage(photos, tmp_path):
+    loop = Loop(small("vae"), settings("vae", photos, tmp_path, 2, damage="jpeg"))
+    assert loop.mixture.shares == {"jpeg": 1.0}
+    assert set(loop.run()) == {"clean", "jpeg"}
+    assert json.loads((tmp_path / "settings.json").read_text())["shares"] == {"jpeg": 1.0}
 
 
 def test_the_average_is_what_is_validated(photos, tmp_path):

@@ -6,7 +6,7 @@ tensor operations, so the same code feeds two processor cores and one large GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +79,8 @@ def read_photos(folder: Path, device: torch.device) -> tuple[list[Tensor], list[
 class Mixture:
     """An endless stream of batches; the same state gives the same batches."""
 
-    def __init__(self, photos: list[Tensor], seed: int):
-        self.photos = photos
+    def __init__(self, photos: list[Tensor], seed: int, shares: Mapping[str, float] = SHARES):
+        self.photos, self.shares = photos, shares
         self.thumbnails = torch.cat(
             [F.adaptive_avg_pool2d(photo[None].float() / 255, 128) for photo in photos]
         )
@@ -109,7 +109,7 @@ class Mixture:
         degraded, mask = clean.clone(), clean.new_zeros(n, 1, size, size)
         grain = clean.new_ones(n, 1)  # of no matter where the tones are those of a good photo
         kinds, family = self._kinds(n)
-        for index, kind in enumerate(SHARES):
+        for index, kind in enumerate(self.shares):
             chosen = torch.from_numpy(np.flatnonzero(kinds == index)).to(self.device)
             if kind == "clean" or not len(chosen):
                 continue
@@ -126,13 +126,13 @@ class Mixture:
         return Batch(clean, degraded, mask, describe(thumbnails, peaks, grain), family)
 
     def _kinds(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw n kinds of damage, indices into `SHARES`, and their families; family by family.
+        """Draw n kinds of damage, indices into `shares`, and their families; family by family.
 
         Clean photos are dealt to every family but holes, so that each learns to leave them alone.
         """
-        kinds = self.random.choice(len(SHARES), n, p=list(SHARES.values()))
+        kinds = self.random.choice(len(self.shares), n, p=list(self.shares.values()))
         dealt = self.random.integers(HOLES, size=n)
-        family = np.array([FAMILY.get(kind, -1) for kind in SHARES])[kinds]
+        family = np.array([FAMILY.get(kind, -1) for kind in self.shares])[kinds]
         family = np.where(family < 0, dealt, family)
         order = np.argsort(family, kind="stable")
         return kinds[order], family[order]

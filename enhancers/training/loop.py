@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,15 +54,25 @@ class Settings:
     router_steps: int = 1500
     start: Path | None = None
     """Folder of a trained VAE to begin as; None: begin at random."""
+    damage: str | None = None
+    """The one kind of damage to train for and to validate; None: all, as in `data.SHARES`."""
+
+
+def tell(line: str) -> None:
+    """Print a line at once, whoever reads it."""
+    print(line, flush=True)
 
 
 class Loop(Trainer):
-    """One run from its checkpoint, if there is one, to its end."""
+    """One run from its checkpoint, if there is one, to its end.
 
-    def __init__(self, recipe: Recipe, settings: Settings):
+    say: is told how far the run is, a line at a time.
+    """
+
+    def __init__(self, recipe: Recipe, settings: Settings, say: Callable[[str], None] = tell):
         if (settings.minutes is None) == (settings.steps is None):
             raise ValueError("Expected either minutes or steps as the length of the run.")
-        self.recipe, self.settings = recipe, settings
+        self.recipe, self.settings, self.say = recipe, settings, say
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.device = self.accelerator.device
         rank = self.accelerator.process_index
@@ -69,7 +80,8 @@ class Loop(Trainer):
         for module in recipe_modules(recipe):
             module.to(self.device, memory_format=torch.channels_last)
         photos, skipped = read_photos(settings.data, self.device)
-        self.mixture = Mixture(photos, settings.seed + 1000 * rank)
+        shares = SHARES if settings.damage is None else {settings.damage: 1.0}
+        self.mixture = Mixture(photos, settings.seed + 1000 * rank, shares)
         self.generator = Generator(self.device).manual_seed(settings.seed + 1000 * rank + 1)
         self.stopping = False
         self.step = 0
@@ -82,7 +94,7 @@ class Loop(Trainer):
             recipe.begin_as(load_experts(VAE, settings.start))
         elif not resume:
             # Every process fits the same, whatever batches it draws later.
-            mixture = Mixture(photos, settings.seed)
+            mixture = Mixture(photos, settings.seed, shares)
             error = fit_lift(recipe.experts.lift, mixture, settings.lift_steps)
             self._say(f"tone curve fitted to a mean error of {255 * error:.2f} of 255")
             right = fit_router(recipe.experts.router, mixture, settings.router_steps)
@@ -117,6 +129,22 @@ class Loop(Trainer):
 
         Asked to stop, it leaves a checkpoint and returns None.
         """
+        for _ in self.steps():
+            pass
+        if self.progress < 1:
+            return None
+        self._save()
+        scores = self.validate()
+        if self.main:
+            self.recipe.export(self.average, self.settings.out / "export")
+            write_training(self.settings.out / "export", self._summary(scores))
+        return scores
+
+    def steps(self) -> Iterator[dict[str, Tensor]]:
+        """Train step by step; yields what each has to log, as `Recipe.step` returns it.
+
+        The time until the next is asked for does not count. Asked to stop, it leaves a checkpoint.
+        """
         recipe, settings = self.recipe, self.settings
         logged: dict[str, list[Tensor]] = {}
         last_log = last_check = last_validation = began = time.monotonic()
@@ -125,14 +153,15 @@ class Loop(Trainer):
             if self.stopping:
                 self._save()
                 self._say(f"stopped at step {self.step}; the same command goes on from here")
-                return None
+                return
             late = progress > 0.8
             crop = recipe.late_crop if late else recipe.crop
             n = max(1, round(recipe.batch_size * (recipe.crop / crop) ** 2))
             batch = self.mixture.batch(n, crop)
             for group in recipe.optimizer.param_groups:
                 group["lr"] = recipe.rate(self.step, progress)
-            for name, value in recipe.step(batch, progress, self).items():
+            values = recipe.step(batch, progress, self)
+            for name, value in values.items():
                 logged.setdefault(name, []).append(value)
             self.step += 1
             self.samples += n * self.accelerator.num_processes
@@ -151,14 +180,11 @@ class Loop(Trainer):
             if now - last_check > 60 * settings.checkpoint_minutes:
                 self._save()
                 last_check = now
+            paused = time.monotonic()
+            yield values
+            began += time.monotonic() - paused
         if logged:
             self._log("train", self._means(logged))
-        self._save()
-        scores = self.validate()
-        if self.main:
-            recipe.export(self.average, settings.out / "export")
-            write_training(settings.out / "export", self._summary(scores))
-        return scores
 
     def update(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
         """Descend: backward, average over processes, clip, step. Returns the gradient's norm.
@@ -183,16 +209,18 @@ class Loop(Trainer):
             optimizer.step()
         return norm.detach()
 
-    @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Restore the validation photos with the averaged network: PSNR in dB per damage."""
-        scores = {}
-        for name, (clean, *inputs) in self.val.items():
-            with autocast(self.device):
-                restored = self.recipe.restore(self.average, *inputs)
-            scores[name] = mean_psnr(restored.float(), clean)
+        scores = {name: mean_psnr(self.restored(name), self.val[name][0]) for name in self.val}
         self._log("validation", scores)
         return scores
+
+    @torch.inference_mode()
+    def restored(self, damage: str) -> Tensor:
+        """The validation photos under a damage, restored with the averaged network."""
+        _, *inputs = self.val[damage]
+        with autocast(self.device):
+            return self.recipe.restore(self.average, *inputs).float()
 
     def _means(self, logged: dict[str, list[Tensor]]) -> dict[str, float]:
         return {name: float(torch.stack(values).mean()) for name, values in logged.items()}
@@ -215,7 +243,7 @@ class Loop(Trainer):
 
     def _say(self, text: str) -> None:
         if self.main:
-            print(text, flush=True)
+            self.say(text)
 
     def _resolved(self) -> dict:
         """Everything that decides the run, for `settings.json`."""
@@ -229,7 +257,7 @@ class Loop(Trainer):
             "settings": {name: str(value) for name, value in asdict(self.settings).items()},
             "recipe": numbers,
             "ladder": asdict(self.recipe.experts.config),
-            "shares": SHARES,
+            "shares": dict(self.mixture.shares),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "processes": self.accelerator.num_processes,
@@ -292,7 +320,8 @@ def validation_set(
     photos, _ = read_photos(settings.val, torch.device("cpu"))
     photos = photos[:: max(1, len(photos) // settings.val_photos)][: settings.val_photos]
     pairs = {}
-    for name in ("clean", *deg.NAMES):
+    names = deg.NAMES if settings.damage is None else (settings.damage,)
+    for name in ("clean", *names):
         generator = Generator().manual_seed(0)
         parts = []
         for photo in photos:
