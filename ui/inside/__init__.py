@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 
 from enhancers.base import Enhancer
-from ui.inside import diffusion, gan, ranking, vae
+from ui.inside import diffusion, gan, ranking, training, vae
 from ui.inside.exhibit import CSS, Exhibit, lay_out
 from ui.inside.pictures import SIDE
 from ui.line import Line
@@ -24,7 +24,7 @@ PHOTO = (
 def inside_tabs(
     enhancers: dict[str, Enhancer], form: Sequence[gr.components.Component], line: Line
 ) -> None:
-    """Add a tab per family, and one on their ranking, to the present `gr.Tabs`.
+    """Add a tab per family, one on their ranking and one to train in, to the present `gr.Tabs`.
 
     form: the photo and what is done to it, as `pictures.load_subject` takes them. line: where
     everything waits that uses the enhancers.
@@ -36,6 +36,8 @@ def inside_tabs(
     if "diffusion" in enhancers:
         _tab("Diffusion", "diffusion", diffusion.exhibits(enhancers["diffusion"]), form, line)
     _tab("Why these ranks", "why", ranking.exhibits(enhancers), form, line)
+    with gr.Tab("Train", id="inside-training"):
+        training.training_tab(enhancers, line)
 
 
 def _tab(

@@ -51,6 +51,18 @@ def lines(
     return _styled(figure, height * len(panels) + 90, legend=count > 1)
 
 
+def level(figure: go.Figure, y: float, name: str, row: int) -> None:
+    """Add a thin horizontal line at a number, and its name, to a panel of `lines`, from 1."""
+    figure.add_hline(
+        y,
+        line={"color": TEXT, "width": 1, "dash": "dot"},
+        annotation_text=f"{name} {y:.1f}",
+        annotation_position="bottom right",
+        row=row,
+        col=1,
+    )
+
+
 def dots(
     titles: Sequence[str], values: Sequence[float], methods: Sequence[str], title: str
 ) -> go.Figure:

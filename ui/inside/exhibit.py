@@ -10,6 +10,7 @@ import html
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,7 @@ class View:
     chart: Figure | None = None
     told: str | None = None
     """HTML, from `paragraphs` and `table`: what the figure shows, in words and numbers."""
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,19 +147,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> s
     )
 
 
-def _strip(exhibit: Exhibit) -> gr.HTML:
+def strip(width: str) -> gr.HTML:
+    """Return the place of pictures, each at least as wide as `width`."""
     return gr.HTML(
         {"pictures": []},
         html_template=_STRIP,
         css_template=_STRIP_STYLE,
-        width=exhibit.width,
+        width=width,
         apply_default_css=False,
         min_width=320,
         elem_classes="strip",
     )
 
 
-def _film(exhibit: Exhibit) -> gr.HTML:
+def _film() -> gr.HTML:
     return gr.HTML(
         {"frames": []},
         html_template=_FILM,
@@ -169,13 +172,11 @@ def _film(exhibit: Exhibit) -> gr.HTML:
     )
 
 
-def _chart(exhibit: Exhibit) -> gr.Plot:
+def chart() -> gr.Plot:
+    """Return the place of a chart."""
     return gr.Plot(
         visible=False, show_label=False, container=False, min_width=320, elem_classes="chart"
     )
-
-
-_PARTS = {"pictures": _strip, "film": _film, "chart": _chart}
 
 
 def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component], line: Line) -> None:
@@ -188,7 +189,8 @@ def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component], line: Lin
             button = gr.Button(exhibit.button, variant="primary", min_width=320, scale=0)
         status = plain_html("", elem_classes="progress")
         with gr.Row(equal_height=False):
-            shown = {name: _PARTS[name](exhibit) for name in exhibit.parts}
+            parts = {"pictures": partial(strip, exhibit.width), "film": _film, "chart": chart}
+            shown = {name: parts[name]() for name in exhibit.parts}
         told = plain_html("", elem_classes="told")
 
     inputs = [] if exhibit.alone else list(form)
@@ -201,7 +203,7 @@ def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component], line: Lin
             while not place.wait(HEARTBEAT):
                 yield {status: markup.status(f"Waiting: {place.ahead} before you")}
             for view in exhibit.show(*subjects, *chosen):
-                yield _updates(view, status, told, shown)
+                yield updates(view, status, told, shown)
 
     events = [button.click]
     if exhibit.live:
@@ -219,13 +221,15 @@ def lay_out(exhibit: Exhibit, form: Sequence[gr.components.Component], line: Lin
     )
 
 
-def _updates(view: View, status: gr.HTML, told: gr.HTML, shown: dict) -> dict:
-    updates = {status: markup.status(view.status, view.fraction) if view.fraction < 1 else ""}
+def updates(view: View, status: gr.HTML, told: gr.HTML, shown: dict) -> dict:
+    """Return what Gradio has to change for a view. shown: the places of its parts, by name."""
+    at_work = markup.status(view.status, view.fraction, view.seconds_left)
+    changed = {status: at_work if view.fraction < 1 else ""}
     if view.told is not None:
-        updates[told] = f'<div aria-live="polite">{view.told}</div>'
+        changed[told] = f'<div aria-live="polite">{view.told}</div>'
     if view.pictures is not None:
         strip = shown["pictures"]
-        updates[strip] = {
+        changed[strip] = {
             "pictures": [
                 {
                     "title": picture.title,
@@ -237,7 +241,7 @@ def _updates(view: View, status: gr.HTML, told: gr.HTML, shown: dict) -> dict:
             ]
         }
     if view.film is not None:
-        updates[shown["film"]] = {
+        changed[shown["film"]] = {
             "label": view.film.label,
             "names": list(view.film.names),
             "start": view.film.start,
@@ -247,8 +251,8 @@ def _updates(view: View, status: gr.HTML, told: gr.HTML, shown: dict) -> dict:
             ],
         }
     if view.chart is not None:
-        updates[shown["chart"]] = gr.Plot(view.chart, visible=True)
-    return updates
+        changed[shown["chart"]] = gr.Plot(view.chart, visible=True)
+    return changed
 
 
 def _served(component: gr.HTML, picture: Tensor) -> dict:
