@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from enhancers.layers import filled
+
 OnStep = Callable[[int, int, Tensor | None], None]
 """Called as `on_step(i, n, preview)` after step i of n (1-based); may raise to cancel.
 
@@ -77,7 +79,7 @@ class Enhancer(ABC):
     def _restore(
         self, degraded: Tensor, mask: Tensor, generator: torch.Generator, on_step: OnStep, **options
     ) -> Tensor:
-        """Restore a checked batch; pixels under the mask are already neutral grey."""
+        """Restore a checked batch; pixels under the mask are already `layers.filled`."""
 
     @torch.inference_mode()
     def restore(
@@ -111,7 +113,7 @@ class Enhancer(ABC):
         values = {name: o.check(options.get(name, o.default)) for name, o in known.items()}
         generator = torch.Generator().manual_seed(seed)
         restored = self._restore(
-            torch.lerp(degraded, degraded.new_tensor(0.5), mask).to(self.device),
+            filled(degraded, mask).to(self.device),
             mask.to(self.device),
             generator,
             on_step or (lambda i, n, preview: None),

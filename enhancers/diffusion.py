@@ -71,7 +71,7 @@ class RestorationUNet(UNet2DModel):
     @register_to_config
     def __init__(
         self,
-        block_out_channels: tuple[int, ...] = (32, 48, 80),
+        block_out_channels: tuple[int, ...] = (32, 32, 48),
         layers_per_block: int = 1,
         norm_num_groups: int = 8,
     ):
@@ -231,7 +231,7 @@ class DiffusionEnhancer(Enhancer):
     ) -> Tensor:
         """Estimate the posterior mean, (N, 3, H, W) in [0, 1], as the first of `parts` passes.
 
-        degraded and mask as `_restore` gets them: on the device, grey where nothing is known.
+        degraded and mask as `_restore` gets them: on the device, filled where nothing is known.
         """
         whole = exposure(degraded, mask)
         families = self.mean.families(degraded, mask, whole)

@@ -22,14 +22,15 @@ from enhancers.layers import conv3x3, kaiming
 from enhancers.weights import load_network
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "grain": ("noise", "shot", "dark"),
+    "grain": ("noise", "shot"),
     "softness": ("blur", "motion", "lowres"),
     "blocks": ("jpeg", "mixed"),
+    "darkness": ("dark",),
     "holes": ("scratches",),
 }
-"""Families of damage and their members. Undamaged photos may go with any but the last."""
+"""Families of damage and their members. Undamaged photos may go with any of the first three."""
 
-GRAIN, HOLES = (list(FAMILIES).index(name) for name in ("grain", "holes"))
+GRAIN, DARKNESS, HOLES = (list(FAMILIES).index(name) for name in ("grain", "darkness", "holes"))
 
 WINDOW, MAX_WINDOWS = 96, 3
 """The router sees at most 3 x 3 windows of 96 x 96 pixels, spread over the photo."""
@@ -42,7 +43,10 @@ DETAIL_SCALE = 16.0
 
 
 class Router(nn.Module):
-    """Tells the family of damage from pictures; holes need no telling, the mask shows them."""
+    """Tells the first three families of damage apart.
+
+    Darkness and holes need no telling: the photo's exposure and the mask show them.
+    """
 
     def __init__(self):
         super().__init__()
@@ -55,11 +59,11 @@ class Router(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.verdict = nn.Sequential(
-            kaiming(nn.Linear(64, 64)), nn.ReLU(inplace=True), kaiming(nn.Linear(64, HOLES), 0.1)
+            kaiming(nn.Linear(64, 64)), nn.ReLU(inplace=True), kaiming(nn.Linear(64, DARKNESS), 0.1)
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the families but holes, (N, 3), of pictures (N, windows, 3, h, w) in [0, 1].
+        """Logits of the first three families, (N, 3), of pictures (N, windows, 3, h, w) in [0, 1].
 
         Sides divisible by 4. A photo's windows are judged together.
         """
@@ -98,7 +102,7 @@ class Experts(nn.Module):
         """
         sure, chosen = self.router(windows(degraded)).softmax(1).max(1)
         chosen = torch.where(sure > SURE, chosen, GRAIN)
-        chosen = torch.where(self.lift.sure(exposure).flatten(), GRAIN, chosen)
+        chosen = torch.where(self.lift.sure(exposure).flatten(), DARKNESS, chosen)
         return torch.where(mask.amax((1, 2, 3)) > 0, HOLES, chosen)
 
     def of(self, degraded: Tensor, mask: Tensor, exposure: Tensor) -> Ladder:

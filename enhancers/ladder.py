@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.layers import (
-    INPUT_CHANNELS,
     TONES,
     Head,
     Lift,
-    Up,
     blocks,
     conv1x1,
     conv3x3,
     down,
     kaiming,
     network_input,
+    stem,
+    up,
 )
 
 FACTORS = (8, 4, 2)
@@ -67,7 +67,7 @@ class Ladder(nn.Module):
         e8, e4, e2 = config.encoder_blocks
         d8, d4, d2 = config.decoder_blocks
         self.lift = Lift()
-        self.stem = conv3x3(INPUT_CHANNELS, w2)
+        self.stem = stem(w2)
         self.exposed = kaiming(nn.Linear(TONES, w2))
         self.encode2 = blocks(w2, e2)
         self.encode4 = nn.Sequential(down(w2, w4), blocks(w4, e4))
@@ -79,8 +79,8 @@ class Ladder(nn.Module):
         self.embed = nn.ModuleList(
             conv3x3(c, w) for c, w in zip(config.latents, config.widths, strict=True)
         )
-        self.decode8 = nn.Sequential(blocks(w8, d8), Up(w8, w4))
-        self.decode4 = nn.Sequential(blocks(w4, d4), Up(w4, w2))
+        self.decode8 = nn.Sequential(blocks(w8, d8), up(w8, w4))
+        self.decode4 = nn.Sequential(blocks(w4, d4), up(w4, w2))
         self.decode2 = blocks(w2, d2)
         self.head = Head(w2)
         for posterior in self.posteriors:  # sharp at first
@@ -169,6 +169,7 @@ def _add_band(pixels: Tensor | None, band: Tensor) -> Tensor:
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
     """Bilinear interpolation to `factor` times the size."""
+    x = x.contiguous()  # three times as fast for few channels
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 

@@ -27,8 +27,11 @@ EXPOSURE = TONES + 1
 MIN_LIFT, MIN_GRAIN = 1.25, 2.6 / 255
 """Gamma and grain below which `Lift` leaves a photo alone."""
 
-INPUT_CHANNELS = 4 * 7
-"""Channels `network_input` makes of a photo, at half its resolution."""
+SMOOTHINGS = 2
+"""Times that `filled` replaces what it fills in by the mean of its neighbours, per size."""
+
+INPUT_CHANNELS = 7
+"""Channels `network_input` makes of a photo."""
 
 HEAD_CHANNELS = 4 * 6
 """Channels of `Head` at half the resolution: residual and gain, each of RGB."""
@@ -70,21 +73,48 @@ def blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
 
 
-class Up(nn.Module):
+def up(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     """Double the resolution: (N, C, H, W) -> (N, C', 2H, 2W)."""
+    layer = nn.ConvTranspose2d(inputs, outputs, 2, 2)
+    nn.init.normal_(layer.weight, std=0.7 * math.sqrt(2 / inputs))  # each pixel has one source
+    nn.init.zeros_(layer.bias)
+    return layer
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.conv = conv1x1(inputs, 4 * outputs, gain=0.7)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the features at twice the resolution."""
-        return F.pixel_shuffle(self.conv(x), 2)
+def stem(outputs: int) -> nn.Conv2d:
+    """Take in what `network_input` returns: (N, 7, H, W) -> (N, C, H/2, W/2).
+
+    A 3x3 convolution of pixels that stand side by side in 2x2 squares, without the reordering.
+    """
+    return kaiming(nn.Conv2d(INPUT_CHANNELS, outputs, 6, 2, 2))
 
 
 def down(inputs: int, outputs: int) -> nn.Conv2d:
     """Halve the resolution: (N, C, H, W) -> (N, C', H/2, W/2)."""
     return kaiming(nn.Conv2d(inputs, outputs, 2, 2), gain=0.7)
+
+
+def filled(photo: Tensor, mask: Tensor) -> Tensor:
+    """Continue the known pixels smoothly over the unknown ones, (N, 3, H, W); grey if all are.
+
+    Averages of the known pixels over ever larger squares, enlarged again where nothing finer is
+    known (pull-push, Gortler et al. 1996), smoothed a little at each size.
+    """
+    if not mask.any():
+        return photo
+    if photo.shape[-2:] == (1, 1):
+        return torch.where(mask > 0, 0.5, photo)
+    known, squares = 1 - mask, {"kernel_size": 2, "ceil_mode": True, "count_include_pad": False}
+    share = F.avg_pool2d(known, **squares)
+    mean = F.avg_pool2d(photo * known, **squares) / share.clamp(min=0.25)
+    coarse = filled(mean, (share == 0).to(mask))
+    enlarged = F.interpolate(coarse, photo.shape[-2:], mode="bilinear")
+    result = torch.lerp(photo, enlarged, mask)
+    for _ in range(SMOOTHINGS):
+        x = F.pad(result, (1, 1, 1, 1), mode="replicate")
+        sides = x[..., :-2, 1:-1], x[..., 2:, 1:-1], x[..., 1:-1, :-2], x[..., 1:-1, 2:]
+        result = torch.lerp(result, sum(sides) / 4, mask)
+    return result
 
 
 def thumbnail(degraded: Tensor, mask: Tensor) -> Tensor:
@@ -213,6 +243,7 @@ def towards_root(photo: Tensor, gain: Tensor) -> Tensor:
 def network_input(degraded: Tensor, lifted: Tensor, mask: Tensor) -> Tensor:
     """Stack what a network sees of a photo: itself, itself lifted, and the mask.
 
-    degraded, lifted: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W). Returns (N, 28, H/2, W/2).
+    degraded, lifted: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W). Returns (N, 7, H, W).
     """
-    return F.pixel_unshuffle(torch.cat([2 * degraded - 1, 2 * lifted - 1, mask], 1), 2)
+    seen = torch.cat([2 * degraded - 1, 2 * lifted - 1, mask], 1)
+    return seen.contiguous(memory_format=torch.channels_last)

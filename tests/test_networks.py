@@ -11,7 +11,7 @@ from safetensors import safe_open
 from enhancers import NAMES, OPTIONS, load
 from enhancers.degradations import darken
 from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler
-from enhancers.experts import FAMILIES, HOLES, SURE, Experts, windows
+from enhancers.experts import DARKNESS, FAMILIES, HOLES, SURE, Experts, windows
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.layers import (
@@ -20,6 +20,7 @@ from enhancers.layers import (
     MIN_LIFT,
     Lift,
     exposure,
+    filled,
     grain,
     peak,
     thumbnail,
@@ -314,8 +315,8 @@ def test_each_photo_passes_through_its_expert_alone(experts):
 def test_holes_are_told_by_the_mask_and_the_rest_by_the_router(experts):
     degraded, mask, whole = inputs(3)
     mask[1, :, 4, 5] = 1
-    for favourite in range(HOLES):
-        experts.router.verdict[-1].bias.data = 100 * torch.eye(HOLES)[favourite]
+    for favourite in range(DARKNESS):
+        experts.router.verdict[-1].bias.data = 100 * torch.eye(DARKNESS)[favourite]
         assert experts.families(degraded, mask, whole).tolist() == [favourite, HOLES, favourite]
         first = (x[:1] for x in (degraded, mask, whole))
         assert experts.of(*first) is experts.ladders[favourite]
@@ -327,14 +328,14 @@ def test_holes_are_told_by_the_mask_and_the_rest_by_the_router(experts):
     assert len(experts.ladders) == len(FAMILIES)
 
 
-def test_too_little_light_goes_with_grain(experts, monkeypatch):
-    experts.router.verdict[-1].bias.data = 100 * torch.eye(HOLES)[1]
+def test_too_little_light_has_an_expert_of_its_own(experts, monkeypatch):
+    experts.router.verdict[-1].bias.data = 100 * torch.eye(DARKNESS)[1]
     degraded, mask, whole = inputs(3)
     mask[1, :, 4, 5] = 1
     monkeypatch.setattr(
         experts.lift, "sure", lambda exposure: torch.tensor([True, True, False]).view(-1, 1, 1, 1)
     )
-    assert experts.families(degraded, mask, whole).tolist() == [0, HOLES, 1]
+    assert experts.families(degraded, mask, whole).tolist() == [DARKNESS, HOLES, 1]
 
 
 @pytest.mark.parametrize(
@@ -430,6 +431,26 @@ def test_missing_or_unfitting_weights_are_named(folders, tmp_path):
 
 
 # --- Exposure
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (40, 33)])
+def test_unknown_pixels_continue_the_known_ones(size):
+    H, W = size
+    slope = torch.linspace(0.2, 0.8, W).expand(3, 3, H, W)
+    mask = torch.zeros(3, 1, H, W)
+    mask[0, :, H // 3 : H // 2, W // 3 : W // 2] = 1
+    mask[1] = 1
+    photo = torch.where(mask > 0, 5.0, slope)  # what lies under the mask must not matter
+    result = filled(photo, mask)
+    assert torch.equal(result[:1] * (1 - mask[:1]), slope[:1] * (1 - mask[:1]))
+    assert torch.allclose(result[0], slope[0], atol=0.05)
+    assert torch.all(result[1] == 0.5)
+    assert torch.equal(result[2], slope[2])
+
+
+def test_a_photo_without_holes_is_not_copied():
+    photo = torch.rand(1, 3, 8, 8)
+    assert filled(photo, torch.zeros(1, 1, 8, 8)) is photo
 
 
 def test_thumbnail_leaves_out_what_is_masked():

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from enhancers.base import TILE, pad_to_multiple
-from enhancers.layers import exposure
+from enhancers.layers import exposure, filled
 
 MULTIPLE = 8
 """Sides of a photo are divisible by this, so that every level of the networks fits."""
@@ -27,7 +27,7 @@ class Given:
     """What a network is told of a photo, on its device."""
 
     degraded: Tensor
-    """(1, 3, H, W), neutral grey under the mask."""
+    """(1, 3, H, W), `layers.filled` under the mask."""
     mask: Tensor
     """(1, 1, H, W), 1 where a pixel is unknown."""
     exposure: Tensor
@@ -44,8 +44,8 @@ def given(
             f"Expected sides divisible by {MULTIPLE} and up to {TILE} pixels, but got {W}×{H}."
         )
     mask = torch.zeros_like(degraded[:, :1]) if mask is None else mask
-    grey = torch.lerp(degraded, torch.full_like(degraded, 0.5), mask)
-    return Given(*(x.to(device) for x in (grey, mask, exposure(grey, mask))))
+    degraded = filled(degraded, mask)
+    return Given(*(x.to(device) for x in (degraded, mask, exposure(degraded, mask))))
 
 
 def nothing(size: int) -> tuple[Tensor, Tensor]:

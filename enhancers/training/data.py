@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from enhancers import degradations as deg
-from enhancers.experts import FAMILIES, HOLES
+from enhancers.experts import DARKNESS, FAMILIES
 from enhancers.images import ImageError, list_images, load, quantise
-from enhancers.layers import describe, peak
+from enhancers.layers import describe, filled, peak
 
 LARGE = 900
 """Photos longer than this many pixels also enter at half size, where they are sharper."""
@@ -128,10 +128,11 @@ class Mixture:
     def _kinds(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw n kinds of damage, indices into `shares`, and their families; family by family.
 
-        Clean photos are dealt to every family but holes, so that each learns to leave them alone.
+        Clean photos are dealt to the families the router tells, so that each learns to leave them
+        alone.
         """
         kinds = self.random.choice(len(self.shares), n, p=list(self.shares.values()))
-        dealt = self.random.integers(HOLES, size=n)
+        dealt = self.random.integers(DARKNESS, size=n)
         family = np.array([FAMILY.get(kind, -1) for kind in self.shares])[kinds]
         family = np.where(family < 0, dealt, family)
         order = np.argsort(family, kind="stable")
@@ -241,8 +242,7 @@ class Mixture:
 
     def _scratches(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mask = self._masks(len(x), x.shape[-1])
-        # The networks see neutral grey there, as `Enhancer.restore` paints it.
-        return torch.lerp(self._grain(x, 15), torch.full_like(x, 0.5), mask), mask
+        return filled(self._grain(x, 15), mask), mask
 
     def _masks(self, n: int, size: int) -> Tensor:
         """Scratches from a bank drawn once, shifted; now and then a large hole, or everything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from enhancers.experts import GRAIN, HOLES, Router
+from enhancers.experts import DARKNESS, GRAIN, HOLES, Router
 from enhancers.layers import Lift, describe, undarkened
 from enhancers.training.data import Mixture
 
@@ -40,7 +40,7 @@ def fit_router(router: Router, mixture: Mixture, steps: int, size: int = 64) -> 
     """Fit to the families of crops of `size` pixels; returns the share of the last told right.
 
     Undamaged crops count as grain: of all experts, that for noise of any strength leaves a good
-    photo alone best.
+    photo alone best. So do dark ones, which come here only where their darkness is in doubt.
     """
     optimizer = torch.optim.AdamW(router.parameters(), 2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -48,7 +48,7 @@ def fit_router(router: Router, mixture: Mixture, steps: int, size: int = 64) -> 
     for _ in range(steps):
         batch = mixture.batch(24, size)
         clean = (batch.degraded == batch.clean).flatten(1).all(1)
-        family = torch.where(clean, GRAIN, batch.family)
+        family = torch.where(clean | (batch.family == DARKNESS), GRAIN, batch.family)
         told = family != HOLES
         logits = router(batch.degraded[told][:, None])
         loss = F.cross_entropy(logits, family[told])

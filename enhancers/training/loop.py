@@ -25,7 +25,7 @@ from enhancers import degradations as deg
 from enhancers.base import autocast
 from enhancers.experts import Experts, load_experts
 from enhancers.images import quantise
-from enhancers.layers import exposure
+from enhancers.layers import exposure, filled
 from enhancers.training.data import SHARES, Mixture, read_photos
 from enhancers.training.first import fit_lift, fit_router
 from enhancers.training.recipe import Recipe, Trainer
@@ -330,9 +330,9 @@ def validation_set(
             if name != "clean":
                 severity = deg.DEGRADATIONS[name].default
                 degraded, mask = deg.degrade(clean, name, severity, generator=generator)
-            grey = torch.lerp(degraded, torch.full_like(degraded, 0.5), mask)
-            whole = [x.to(device) for x in (grey, mask, exposure(degraded, mask))]
-            clean, *crops = (_centre(x, settings.val_size) for x in (clean, grey, mask))
+            degraded = filled(degraded, mask)
+            whole = [x.to(device) for x in (degraded, mask, exposure(degraded, mask))]
+            clean, *crops = (_centre(x, settings.val_size) for x in (clean, degraded, mask))
             parts.append([clean, experts.families(*whole).cpu(), *crops, whole[-1].cpu()])
         pairs[name] = tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
     return pairs
