@@ -105,6 +105,12 @@ def test_every_kind_of_damage_enters_training(photos, kind):
         assert photo.max() <= 1
 
 
+def test_damage_is_drawn_by_its_share(photos):
+    mixture = Mixture(read_photos(photos, CPU)[0], 0, {"jpeg": 0.9, "scratches": 0.1})
+    lost = mixture.batch(300, 8).family == HOLES
+    assert 0.04 < float(lost.float().mean()) < 0.18
+
+
 def test_photos_of_one_family_stand_together_and_clean_ones_in_three(photos):
     mixture = Mixture(read_photos(photos, CPU)[0], 0)
     families = mixture.batch(64, 8).family

@@ -122,17 +122,20 @@ def test_a_short_run_shows_pictures_curves_and_words(monkeypatch, fakes, family)
         assert 0 <= view.seconds_left <= 1.2
     names = {name for panel in training.CURVES[family].values() for name in panel}
     assert {trace.name for trace in during[-1].chart.data} == {*names, "Tiny model"}
-    assert any(y is not None for trace in during[-1].chart.data for y in trace.y)
     assert training.READING[family][:40] in during[0].told
     assert end.fraction == 1
     assert re.search(r"Done: \d+ steps in \d+ seconds", end.told)
     assert "<table>" in end.told and all(name in end.told for name in names)
 
 
-def test_the_words_tell_gain_and_loss(monkeypatch, fakes):
+def test_curves_and_words_tell_losses_and_gain(monkeypatch, fakes):
     run = [moment(0), moment(2, loss=-1.0), moment(4, loss=-2.5)]
     monkeypatch.setattr(live, "train", lambda *given, **length: (m for m in run))
-    *_, end = training.show(fakes, "gan", "noise", 1, PHOTOS, never)
+    *_, last, end = training.show(fakes, "gan", "noise", 1, PHOTOS, never)
+    drawn = {trace.name: trace.y for trace in last.chart.data}
+    assert drawn["G alone"] == (None, -1.0, -2.5)
+    assert drawn["D"] == (None, None, None)
+    assert drawn["Tiny model"] == (33.98, 33.98, 33.98)
     assert "Done: 4 steps in 8 seconds" in end.told
     assert "had 20.17 dB, and the tiny GAN brought it to 33.98 dB, 13.81 dB more" in end.told
     assert "brings it to 20.17 dB" in end.told  # the fake leaves flat pictures alone
