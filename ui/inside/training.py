@@ -41,8 +41,8 @@ A minute is little. On two free processor cores it takes most noise away, bright
 dark and fills part of the scratches; blur, low resolution and JPEG gain a fraction of a decibel,
 which is hardly seen. The shipped model stands beside it for comparison.
 
-Your first photo is the test, and the model learns from the others, up to {MAX_PHOTOS - 1}. Where
-they are fewer than two, the photos inside scikit-image are added. The model is deleted when the
+Your first photo is the test, and the model learns from the others, up to {MAX_PHOTOS - 1}. Given
+fewer than two, it learns from the photos inside scikit-image. The model is deleted when the
 training ends."""
 OFF = (
     "Training is off on this server, which others use too: start the page on a computer of your "
