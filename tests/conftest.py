@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import FakeEnhancer, fake_enhancers
 from PIL import Image
 
@@ -43,6 +45,12 @@ def serve(enhancers) -> Iterator[Server]:
     _, url, _ = demo.launch(**LAUNCH, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield Server(url, {enhancer.spec.name: enhancer for enhancer in enhancers})
     demo.close(verbose=False)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Pictures are small: threads that wait for each other cost more than they save."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +111,7 @@ class Visitor:
     def upload(self, path: Path, field: str = "photo") -> None:
         self.page.set_input_files(f"#{field} input[type=file]", path)
 
-    def wait_for(self, selector: str, text: str) -> None:
+    def wait_for(self, selector: str, text: str | re.Pattern) -> None:
         self.page.locator(selector).filter(has_text=text).first.wait_for()
 
     def restore(self, until: str = "Done in") -> None:
