@@ -344,6 +344,12 @@ def test_enhance_endpoint_restores_and_measures(client, server, photo):
     )
 
 
+def test_every_argument_of_an_endpoint_has_a_type(client):
+    for name, endpoint in client.view_api(return_format="dict")["named_endpoints"].items():
+        for argument in endpoint["parameters"]:
+            assert argument["type"].get("type") != {}, (name, argument)
+
+
 def test_enhance_endpoint_without_truth_has_no_scores(client, photo):
     *pictures, report = client.predict(gradio_client.handle_file(photo), api_name="/enhance")
     assert all(pixels(path).shape == (64, 96, 3) for path in pictures)

@@ -136,6 +136,8 @@ def add_endpoints(runner: Runner) -> None:
         reference = photo_input(label="Reference")
         mask = photo_input(label="Mask")
         options = gr.JSON(label="Options")
+        # Gradio's own says {} for a type, which no client for language models takes.
+        options.api_info = lambda: {"type": "object", "description": "options by method"}
         titles = {name: enhancer.spec.title for name, enhancer in runner.enhancers.items()}
         gr.Button().click(
             enhance,
