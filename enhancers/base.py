@@ -119,7 +119,7 @@ class Enhancer(ABC):
             on_step or (lambda i, n, preview: None),
             **values,
         )
-        return restored.clamp_(0, 1).to(degraded.device)
+        return restored.clamp(0, 1).to(degraded.device)  # a copy: it may be the input itself
 
 
 def _check_photo(photo: Tensor, clipped: bool) -> None:

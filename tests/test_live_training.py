@@ -97,7 +97,9 @@ def test_the_test_photo_goes_to_the_layers_that_are_trained(loops, damage):
     assert set(batch.family.tolist()) == {FAMILY[damage]}
     assert loops[0].val[damage][1].tolist() == [FAMILY[damage]]
     assert torch.isfinite(moment.restored).all()
-    assert bool(moment.mask.any()) == (damage == "scratches")
+    lost = moment.degraded[moment.mask.expand_as(moment.degraded) == 1]
+    assert bool(len(lost)) == (damage == "scratches")
+    assert (lost == 0.5).all()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Moment:
     clean: Tensor
     """The test photo, (1, 3, S, S) in [0, 1]."""
     degraded: Tensor
-    """(1, 3, S, S), under the mask as the network sees it."""
+    """(1, 3, S, S), neutral grey under the mask."""
     mask: Tensor
     """(1, 1, S, S), 1 where a pixel is unknown."""
     restored: Tensor
@@ -150,7 +150,7 @@ def _moment(loop: Loop, damage: str, logged: Sequence[dict[str, Tensor]]) -> Mom
             for name in names
         },
         clean=clean,
-        degraded=degraded,
+        degraded=torch.lerp(degraded, torch.full_like(degraded, 0.5), mask),
         mask=mask,
         restored=restored,
         psnr_db=mean_psnr(restored, clean),
