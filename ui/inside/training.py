@@ -37,10 +37,11 @@ A network of the same make as the shipped one, about a tenth of its size, starts
 learns to undo one kind of damage. It is the real training, its loop, losses and batches, on a small
 scale. Beside the curves stands what the network makes of a test photo that it never learns from.
 
-A minute is little. On two free processor cores it takes most noise away, while blur, low resolution
-and JPEG gain a fraction of a decibel, which is hardly seen. A tone curve fitted first brightens what
-is too dark, and scratches are filled smoothly before the network sees them: there the result is
-good from the start, and a minute adds little. The shipped model stands beside it for comparison.
+A minute is little. On two free processor cores it takes most noise away, while blur, low
+resolution and JPEG gain a fraction of a decibel, which is hardly seen. A tone curve fitted first
+brightens what is too dark, and scratches are filled smoothly before the network sees them: there
+the result is good from the start, and a minute adds little. The shipped model stands beside it for
+comparison.
 
 Your first photo is the test, and the model learns from the others, up to {MAX_PHOTOS - 1}. Given
 fewer than two, it learns from the photos inside scikit-image. The model is deleted when the
