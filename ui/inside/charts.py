@@ -51,13 +51,16 @@ def lines(
     return _styled(figure, height * len(panels) + 90, legend=count > 1)
 
 
-def level(figure: go.Figure, y: float, name: str, row: int) -> None:
-    """Add a thin horizontal line at a number, and its name, to a panel of `lines`, from 1."""
+def level(figure: go.Figure, y: float, name: str, row: int, above: bool = False) -> None:
+    """Add a thin horizontal line at a number to a panel of `lines`, counted from 1.
+
+    above: whether its name stands above it, or else below.
+    """
     figure.add_hline(
         y,
         line={"color": TEXT, "width": 1, "dash": "dot"},
         annotation_text=f"{name} {y:.1f}",
-        annotation_position="bottom right",
+        annotation_position="top right" if above else "bottom right",
         row=row,
         col=1,
     )

@@ -277,7 +277,7 @@ def curves(family: str, moments: Sequence[Moment], shipped: Tensor, minutes: flo
     figure = lines([m.seconds for m in moments], panels, "seconds of training", height=180)
     first = moments[0]
     level(figure, psnr(first.degraded, first.clean), "damaged", len(panels))
-    level(figure, psnr(shipped, first.clean), "shipped", len(panels))
+    level(figure, psnr(shipped, first.clean), "shipped", len(panels), above=True)
     return figure.update_xaxes(range=[0, 60 * minutes])
 
 
