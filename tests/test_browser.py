@@ -77,7 +77,7 @@ def test_stop_stops_the_work_and_keeps_what_is_finished(visit, slow_server, phot
     visitor.upload(photo)
     visitor.wait_for(".caption", "96×64")
     visitor.page.click("#restore")
-    visitor.wait_for(".caption", "estimate after")
+    visitor.wait_for("#viewer [data-key=diffusion]", "estimate after")
     visitor.page.click("#stop")
     visitor.wait_for("#status", "Stopped")
     begun = fake.begun
