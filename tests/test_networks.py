@@ -16,6 +16,7 @@ from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.layers import (
     EXPOSURE,
+    MAX_GRAIN,
     MIN_GRAIN,
     MIN_LIFT,
     Lift,
@@ -499,7 +500,8 @@ def test_lift_undoes_underexposure():
     lift = Lift()
     set_curve(lift, 2.2, 0.6)
     dark = darken(photo, torch.tensor(2.2), torch.tensor(0.6))
-    assert torch.allclose(lift(dark, torch.ones(2, EXPOSURE)), photo, atol=1e-4)
+    described = torch.full((2, EXPOSURE), (MIN_GRAIN + MAX_GRAIN) / 2)
+    assert torch.allclose(lift(dark, described), photo, atol=1e-4)
     black = torch.zeros(1, 3, 2, 2)
     assert float(undarkened(black, torch.tensor(2.2), torch.tensor(0.6)).max()) < 0.1
 
@@ -507,9 +509,15 @@ def test_lift_undoes_underexposure():
 def test_lift_leaves_alone_what_it_is_not_sure_of():
     lift, photo = Lift(), torch.rand(1, 3, 4, 4)
     described = torch.rand(1, EXPOSURE)
-    for gamma, noise, stays in ((-0.01, 0.01, True), (0.01, -1e-4, True), (0.01, 1e-4, False)):
-        set_curve(lift, MIN_LIFT + gamma, 0.5)
-        described[:, -1] = MIN_GRAIN + noise
+    for gamma, noise, stays in (
+        (MIN_LIFT - 0.01, MIN_GRAIN + 1e-4, True),
+        (MIN_LIFT + 0.01, MIN_GRAIN - 1e-4, True),
+        (MIN_LIFT + 0.01, MIN_GRAIN + 1e-4, False),
+        (MIN_LIFT + 0.01, MAX_GRAIN - 1e-4, False),
+        (MIN_LIFT + 0.01, MAX_GRAIN + 1e-4, True),
+    ):
+        set_curve(lift, gamma, 0.5)
+        described[:, -1] = noise
         assert torch.equal(lift(photo, described), photo) == stays
 
 
