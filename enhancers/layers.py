@@ -206,7 +206,7 @@ class Lift(nn.Module):
         """Whether photos are underexposed beyond doubt, (N, 1, 1, 1)."""
         gamma, _ = self.curve(exposure)
         grain = exposure[:, TONES:, None, None]
-        return (gamma > MIN_LIFT) & (MIN_GRAIN < grain) & (grain < MAX_GRAIN)
+        return (gamma > MIN_LIFT) & (grain > MIN_GRAIN) & (grain < MAX_GRAIN)
 
     def curve(self, exposure: Tensor) -> tuple[Tensor, Tensor]:
         """Gamma and exposure to undo, each (N, 1, 1, 1), sure or not."""
