@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Halt:
 
 def batch_tab(runner: Runner, form: Form) -> None:
     """Lay out the tab inside the present `gr.Blocks` and connect it."""
-    titles = [(e.spec.title, name) for name, e in runner.enhancers.items()]
+    titles = {name: enhancer.spec.title for name, enhancer in runner.enhancers.items()}
     gr.Markdown(ABOUT)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
@@ -58,7 +58,10 @@ def batch_tab(runner: Runner, form: Form) -> None:
         with gr.Column(scale=4, min_width=320):
             how = gr.Radio(HOW, value=DEGRADED, label="These photos are", elem_id="batch-how")
             methods = gr.CheckboxGroup(
-                titles, value=list(runner.enhancers), label="Methods", elem_id="batch-methods"
+                [(title, name) for name, title in titles.items()],
+                value=list(runner.enhancers),
+                label="Methods",
+                elem_id="batch-methods",
             )
     with gr.Row(equal_height=True):
         start = gr.Button("Restore all", variant="primary", min_width=140, elem_id="batch-start")
@@ -87,7 +90,7 @@ def batch_tab(runner: Runner, form: Form) -> None:
             items = batch.unpack(files or [], folder)
             steps = batch.restore_all(runner, items, order, folder, lambda: halt.asked)
             with closing(steps):
-                for shown in changes(steps):
+                for shown in changes(steps, titles):
                     yield {
                         status: shown.status,
                         results: gr.skip() if shown.table is None else shown.table,
@@ -145,11 +148,11 @@ class Shown:
     done: bool
 
 
-def changes(steps: Iterator[Progress]) -> Iterator[Shown]:
-    """Turn the progress of a batch into what the tab shows."""
+def changes(steps: Iterator[Progress], titles: Mapping[str, str]) -> Iterator[Shown]:
+    """Turn the progress of a batch into what the tab shows. titles: of methods, by name."""
     rows: Sequence[Row] | None = None
     for step in steps:
-        table = None if step.rows == rows else results_table(step.rows)
+        table = None if step.rows == rows else results_table(step.rows, titles)
         rows = step.rows
         text = f"Waiting: {step.ahead} before you" if step.ahead else step.text
         if step.done:
@@ -165,25 +168,25 @@ def summary(rows: Sequence[Row]) -> str:
     return f"{text}. The zip file is ready."
 
 
-def results_table(rows: Sequence[Row]) -> str:
-    """A line per picture, or the reason why there is none."""
-    lines = "".join(f"<tr>{''.join(cells(row))}</tr>" for row in reversed(rows))
+def results_table(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """A line per picture, or the reason why there is none; the latest first."""
+    lines = "".join(f"<tr>{''.join(cells(row, titles))}</tr>" for row in reversed(rows))
     names = ("Photo", "Method", "PSNR, dB", "SSIM", "MSE", "Time")
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     return (
-        '<section class="scores in-region"><div class="scroll" tabindex="0" role="region" '
+        '<section class="scores of-batch"><div class="scroll" tabindex="0" role="region" '
         f'aria-label="Results of the batch"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div></section>"
     )
 
 
-def cells(row: Row) -> Iterator[str]:
+def cells(row: Row, titles: Mapping[str, str]) -> Iterator[str]:
     """The cells of a line; what is not known is a dash."""
     yield f'<th scope="row">{html.escape(row.photo)}</th>'
     if row.problem:
-        yield f'<td colspan="5" class="problem">{html.escape(row.problem)}</td>'
+        yield f'<td colspan="5" class="words">{html.escape(row.problem)}</td>'
         return
-    yield f"<td>{html.escape(row.method)}</td>"
+    yield f'<td class="words">{html.escape(titles[row.method])}</td>'
     for name in ("psnr", "ssim", "mse"):
         value = getattr(row, name)
         yield f"<td>{'–' if value == '' else markup.number(name, value)}</td>"

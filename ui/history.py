@@ -15,7 +15,6 @@ from PIL import Image
 from ui import link, markup, result, viewer
 from ui.controls import preset_of, severity_slider
 from ui.job import DAMAGE, REFERENCE
-from ui.limits import kept
 from ui.link import Settings
 from ui.restore import INPUT, READY, TRUTH, Form, for_people
 from ui.runner import Runner
@@ -70,7 +69,7 @@ def results_section(runner: Runner, form: Form) -> None:
         )
     packed = gr.DownloadButton(visible="hidden")
     strip = gr.Gallery(
-        label=f"Results of this visit, kept for up to {kept()}: choose one to see it again",
+        label="Results of this visit: choose one to see it again",
         visible=False,
         columns=8,
         height="auto",

@@ -46,7 +46,7 @@ def status(text: str, fraction: float | None = None, seconds_left: float | None 
 def duration(seconds: float) -> str:
     """A time to wait, as coarse as it is known."""
     if seconds < 1:
-        return "less than a second"
+        return "under 1 s"
     if seconds < 60:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min"

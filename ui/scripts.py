@@ -32,8 +32,8 @@ Without Python, send the photo, then the call, then ask for its result:
 
 ```sh
 curl -F files=@photo.png ADDRESS/gradio_api/upload
-curl ADDRESS/gradio_api/call/degrade -H "Content-Type: application/json" -d '{"data": \
-    [{"path": "WHAT THE UPLOAD SAID", "meta": {"_type": "gradio.FileData"}}, "noise", 25, 0]}'
+curl ADDRESS/gradio_api/call/degrade -H "Content-Type: application/json" -d '{"data": [
+    {"path": "WHAT THE UPLOAD SAID", "meta": {"_type": "gradio.FileData"}}, "noise", 25, 0]}'
 curl -N ADDRESS/gradio_api/call/degrade/EVENT_ID
 ```
 """

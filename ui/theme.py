@@ -67,6 +67,16 @@ CSS = """
 .status progress::-webkit-progress-value { background: var(--color-accent); }
 .status progress::-moz-progress-bar { background: var(--color-accent); }
 
+/* Gradio breaks words anywhere, and would sooner do that than let a table scroll. */
+#api-text table { display: block; overflow-x: auto; }
+#api-text td:last-child { min-width: 15rem; }
+#api-text :is(th, td) { overflow-wrap: normal; word-break: normal; }
+
+/* Thumbnails, as many in a line as fit, and no higher than they are. */
+#history .grid-wrap { min-height: 0; max-height: none; padding-top: 2.5rem; overflow-y: visible; }
+#history .grid-container { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr));
+  grid-template-rows: none; grid-auto-rows: auto; }
+
 #scores, #scores .html-container, .scores { min-width: 0; max-width: 100%; }
 .scores h2 { margin: 0 0 .25rem; font-size: 1.25rem; font-weight: 600; }
 .scores .note { margin: .5rem 0 0; font-size: .875rem; color: var(--body-text-color-subdued); }
@@ -78,6 +88,8 @@ CSS = """
 /* As high as a value with words under it, so that nothing moves when they come. */
 .scores tbody tr { height: 3.5rem; }
 .scores th:first-child { text-align: left; }
+.scores .words, .of-batch th:nth-child(2) { text-align: left; }
+.scores.of-batch tbody tr { height: auto; }
 .scores thead th { font-weight: 600; }
 .scores small { display: block; font-weight: 400; font-size: .75rem;
   color: var(--body-text-color-subdued); }
