@@ -25,7 +25,7 @@ from diffusers.models.resnet import ResnetBlock2D  # noqa: E402
 
 from enhancers.base import Enhancer, OnStep, autocast, tiled  # noqa: E402
 from enhancers.experts import Experts, load_experts  # noqa: E402
-from enhancers.ladder import Ladder, LadderConfig, detail  # noqa: E402
+from enhancers.ladder import DETAIL_SCALE, Ladder, LadderConfig, detail  # noqa: E402
 from enhancers.layers import exposure, kaiming  # noqa: E402
 from enhancers.weights import read_spec  # noqa: E402
 
@@ -34,9 +34,6 @@ SIGMA_MIN, SIGMA_MAX = 0.01, 3.0
 
 SIGMA_TRUST = 0.1
 """Ratio at which the noisy state is as good a guess of the clean photo as the degraded one."""
-
-DETAIL_SCALE = 16.0
-"""By how much the UNet's view of small differences is enlarged, to about unit size."""
 
 STEP_SCALE = 0.1
 """Photos differ from their estimate by about this much: the size of the UNet's output."""

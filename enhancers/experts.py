@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from enhancers.base import pad_to_multiple
-from enhancers.ladder import Ladder, LadderConfig, detail
+from enhancers.ladder import DETAIL_SCALE, Ladder, LadderConfig, detail
 from enhancers.layers import conv3x3, kaiming
 from enhancers.weights import load_network
 
@@ -38,8 +38,6 @@ WINDOW, MAX_WINDOWS = 96, 3
 SURE = 0.8
 """Probability that the router must give a family; below, the expert for grain is chosen, which
 leaves good photos alone best. Best of 0 to 0.95 over all severities of validation photos."""
-
-DETAIL_SCALE = 16.0
 
 
 class Router(nn.Module):

@@ -38,6 +38,9 @@ BAND_CHANNELS = (3, 3, 12)
 BAND_SCALE = (4.0, 8.0, 16.0)
 """Pixel differences of each band times this give latents of about unit size."""
 
+DETAIL_SCALE = 16.0
+"""By how much a network's view of `detail` is enlarged, to about unit size."""
+
 
 @dataclass(frozen=True)
 class LadderConfig:
