@@ -187,7 +187,7 @@ def restore_tab(runner: Runner) -> Form:
                 )
                 paint = gr.Button("Paint it on the photo", size="sm", elem_id="paint")
                 mask = photo_input(
-                    label="Or a picture of it, white where pixels are lost",
+                    label="Or a picture: white is lost",
                     sources=["upload", "clipboard"],
                     height=180,
                     buttons=["fullscreen"],
