@@ -65,6 +65,8 @@ def test_nothing_moves_and_nothing_hangs_over_the_edge(visit, server, viewport):
     visitor.restore()
     visitor.page.locator("#download-diffusion:not([disabled])").wait_for()
     assert visitor.page.evaluate(places) == before
+    label = visitor.page.locator("#restore")
+    assert label.evaluate("button => button.scrollWidth <= button.clientWidth")
     visitor.page.evaluate("document.querySelector('#scores').scrollIntoView()")
     assert visitor.page.locator("#bar").bounding_box()["y"] >= 0  # Stop stays at hand
     assert visitor.size()[0] <= viewport["width"]

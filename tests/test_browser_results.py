@@ -110,6 +110,7 @@ def test_earlier_results_can_be_seen_again(visit, server, photo):
     visitor.wait_for(".caption", "Noise 50")
     visitor.restore()
     visitor.page.locator("#history button img").nth(1).wait_for()
+    assert visitor.page.locator("#history").bounding_box()["height"] < 250  # a strip
     visitor.page.locator("#history button").filter(has_text="Noise 25").first.click()
     visitor.wait_for("#status", "Shown again: slope, Noise 25")
     visitor.wait_for(".caption", "Noise 25")

@@ -44,8 +44,10 @@ def panels(photo, tmp_path):
 
 
 def test_a_link_tells_all_that_went_into_it():
-    values = dict(parse_qsl(link.query(WHOLE)))
-    assert link.parse(values, fake_enhancers()) == WHOLE
+    noughts = Settings(None, None, "noise", 0, 0, 0, {"gan.realism": 0})
+    for settings in (WHOLE, noughts):
+        values = dict(parse_qsl(link.query(settings)))
+        assert link.parse(values, fake_enhancers()) == settings
     assert link.parse({}, fake_enhancers()) == Settings()
     assert link.parse({"__theme": "dark", "x": "1"}, fake_enhancers()) == Settings()
 

@@ -7,12 +7,25 @@ import types
 
 import pytest
 import torch
-from fakes import fake_enhancers
+from fakes import FakeEnhancer, fake_enhancers
 
 from ui.runner import Runner
 from ui.zerogpu import is_lent
 
 VISITOR = contextvars.ContextVar("visitor", default=None)
+OPTIONS = {"diffusion": {"steps": 5}}
+MASK = torch.ones(1, 1, 8, 8).tril()
+
+
+class Dice(FakeEnhancer):
+    """Noise, as bright as there are steps: it depends on all that it is given."""
+
+    def _restore(self, degraded, mask, generator, on_step, steps):
+        return mask * degraded + steps / 32 * torch.rand(degraded.shape, generator=generator)
+
+
+def enhancers():
+    return [*fake_enhancers()[:2], Dice("diffusion", 0.9)]
 
 
 @pytest.fixture
@@ -33,18 +46,21 @@ def lent(monkeypatch):
 
 
 def results(runner, photo):
-    events = [update.event for update in runner.run(photo, None, seed=2) if update.event]
+    run = runner.run(photo, MASK, seed=2, options=OPTIONS)
+    events = [update.event for update in run if update.event]
     return {event.name: event.restored for event in events if event.restored is not None}
 
 
 def test_each_method_borrows_the_gpu_and_gives_the_same_picture(lent):
     photo = torch.rand(1, 3, 8, 8)
     token = VISITOR.set("somebody")  # ZeroGPU counts the visitor's quota by the request
-    pictures = results(Runner(fake_enhancers()), photo)
+    pictures = results(Runner(enhancers()), photo)
     VISITOR.reset(token)
     assert lent == [(name, "somebody") for name in ("vae", "gan", "diffusion")]
-    for fake in fake_enhancers():
-        assert torch.equal(pictures[fake.spec.name], fake.restore(photo, seed=2))
+    for fake in enhancers():
+        options = OPTIONS.get(fake.spec.name, {})
+        alone = fake.restore(photo, MASK, seed=2, **options)
+        assert torch.equal(pictures[fake.spec.name], alone)
 
 
 def test_methods_that_are_no_networks_borrow_nothing(lent):
