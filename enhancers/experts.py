@@ -91,6 +91,12 @@ class Experts(nn.Module):
         """The tone curve, one for all experts."""
         return self.ladders[0].lift
 
+    def own(self, family: int) -> list[nn.Parameter]:
+        """Weights of one expert that no other shares."""
+        others = [ladder for i, ladder in enumerate(self.ladders) if i != family]
+        shared = {weights for ladder in others for weights in ladder.parameters()}
+        return [weights for weights in self.ladders[family].parameters() if weights not in shared]
+
     def families(self, degraded: Tensor, mask: Tensor, exposure: Tensor) -> Tensor:
         """Choose an expert for each whole photo: indices into `FAMILIES`, (N,).
 

@@ -215,6 +215,53 @@ def test_a_run_may_begin_as_a_trained_vae(photos, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("part", ["grain", "holes", "unet"])
+def test_a_run_may_train_one_part(photos, tmp_path, model, part):
+    Loop(small("vae"), settings("vae", photos, tmp_path / "vae", 2)).run()
+    start = tmp_path / "vae" / "export"
+    given = settings(model, photos, tmp_path / "run", 2, start=start, only=part)
+    if part == "unet" and model != "diffusion":
+        with pytest.raises(ValueError, match=r"Expected one of grain, .* but got unet"):
+            Loop(small(model), given)
+        return
+    loop = Loop(small(model), given)
+    before = {name: value.clone() for name, value in loop.recipe.network.named_parameters()}
+    loop.run()
+    now = dict(loop.recipe.network.named_parameters())
+    moved = {name for name, value in before.items() if not torch.equal(value, now[name])}
+    if part == "unet":
+        assert moved and all(name.startswith("unet.") for name in moved)
+        return
+    index = list(FAMILIES).index(part)
+    shared = ("lift", "encode8", "decode8", "posteriors.0", "embed.0")
+    for name in moved:
+        _, layers = name.split(f"ladders.{index}.")
+        assert not layers.startswith(shared), name
+    assert any("head" in name for name in moved)
+    assert (loop.mixture.batch(64, 32).family == index).all()
+    assert set(loop.mixture.shares) == {*FAMILIES[part], "clean"}
+    assert sum(loop.mixture.shares.values()) == pytest.approx(1)
+
+
+def test_one_part_needs_the_rest(photos, tmp_path):
+    with pytest.raises(ValueError, match="expected a start as well"):
+        Loop(small("vae"), settings("vae", photos, tmp_path, 2, only="grain"))
+
+
+def test_diffusion_may_go_on_as_it_was(photos, tmp_path):
+    Loop(small("diffusion"), settings("diffusion", photos, tmp_path / "first", 2)).run()
+    start = tmp_path / "first" / "export"
+    before = load("diffusion", folder=start)
+    recipe = small("diffusion")
+    Loop(recipe, settings("diffusion", photos, tmp_path / "run", 2, start=start))
+    for own, network in ((recipe.experts, before.mean), (recipe.network.unet, before.unet)):
+        for (name, value), now in zip(
+            network.state_dict().items(), own.state_dict().values(), strict=True
+        ):
+            assert torch.equal(now, value), name
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_run_writes_what_load_reads(photos, tmp_path, model):
     loop = Loop(small(model), settings(model, photos, tmp_path, 6))
     scores = loop.run()

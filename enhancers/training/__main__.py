@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from enhancers.experts import FAMILIES
 from enhancers.training.loop import Loop, Settings
 
 
@@ -28,7 +29,17 @@ def main(argv: list[str] | None = None) -> int:
     length.add_argument("--minutes", type=float, help="wall-clock length of the run")
     length.add_argument("--steps", type=int, help="length of the run in batches")
     parser.add_argument(
-        "--start", type=Path, metavar="DIR", help="trained VAE to begin as, like assets/weights/vae"
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="trained VAE to begin as, like assets/weights/vae; diffusion may go on as "
+        "assets/weights/diffusion too",
+    )
+    parser.add_argument(
+        "--only",
+        choices=[*FAMILIES, "unet"],
+        help="train one part of what --start gives: the expert for a family of damage, or "
+        "diffusion's UNet",
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seed", type=int, default=0)

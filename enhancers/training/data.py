@@ -40,6 +40,9 @@ SHARES = {
 FAMILY = {kind: i for i, members in enumerate(FAMILIES.values()) for kind in members}
 """Index of each kind's family."""
 
+UNDAMAGED = 0.06
+"""Share of undamaged photos where one family is trained alone."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -76,11 +79,26 @@ def read_photos(folder: Path, device: torch.device) -> tuple[list[Tensor], list[
     return photos, skipped
 
 
+def shares_of(family: str) -> dict[str, float]:
+    """Shares of each kind of damage where one family is trained alone."""
+    members = {kind: SHARES[kind] for kind in FAMILIES[family]}
+    damaged = 1 - UNDAMAGED
+    total = sum(members.values())
+    return {kind: damaged * share / total for kind, share in members.items()} | {"clean": UNDAMAGED}
+
+
 class Mixture:
     """An endless stream of batches; the same state gives the same batches."""
 
-    def __init__(self, photos: list[Tensor], seed: int, shares: Mapping[str, float] = SHARES):
-        self.photos, self.shares = photos, shares
+    def __init__(
+        self,
+        photos: list[Tensor],
+        seed: int,
+        shares: Mapping[str, float] = SHARES,
+        family: int | None = None,
+    ):
+        """family: that of every photo, whatever its damage; None: each damage has its own."""
+        self.photos, self.shares, self.family = photos, shares, family
         self.thumbnails = torch.cat(
             [F.adaptive_avg_pool2d(photo[None].float() / 255, 128) for photo in photos]
         )
@@ -135,6 +153,8 @@ class Mixture:
         dealt = self.random.integers(DARKNESS, size=n)
         family = np.array([FAMILY.get(kind, -1) for kind in self.shares])[kinds]
         family = np.where(family < 0, dealt, family)
+        if self.family is not None:
+            family = np.full(n, self.family)
         order = np.argsort(family, kind="stable")
         return kinds[order], family[order]
 

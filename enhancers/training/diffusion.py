@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from enhancers.base import autocast
 from enhancers.diffusion import RestorationDiffusion, RestorationUNet, make_scheduler
-from enhancers.experts import Experts
+from enhancers.experts import Experts, load_experts
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.training.data import Batch
 from enhancers.training.losses import log_mse
@@ -29,6 +29,8 @@ class DiffusionRecipe(Recipe):
     pure_noise = 0.4
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
+    trains_mean = trains_unet = True
+
     def __init__(self, config: LadderConfig | None = None, unet: RestorationUNet | None = None):
         self.network = RestorationDiffusion(config or LadderConfig(), unet or RestorationUNet())
         self.optimizer = adam(self.network, self.learning_rate)
@@ -39,37 +41,63 @@ class DiffusionRecipe(Recipe):
         """The ladders of the posterior mean."""
         return self.network.mean
 
+    def begin_as(self, folder: Path) -> None:
+        """Begin with the ladders of a trained VAE, or as a trained diffusion model."""
+        if not (folder / "unet").is_dir():
+            super().begin_as(folder)
+            return
+        self.take(load_experts(Ladder, folder / "mean"))
+        unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+        self.network.unet.load_state_dict(unet.state_dict())
+
+    def train_only(self, part: str) -> None:
+        """Hold everything but one expert, or everything but the UNet (`unet`)."""
+        self.trains_mean, self.trains_unet = part != "unet", part == "unet"
+        if self.trains_unet:
+            self.network.mean.requires_grad_(False)
+        else:
+            super().train_only(part)
+
     def step(self, batch: Batch, progress: float, trainer: Trainer) -> dict[str, Tensor]:
-        """Descend the error of one random step per photo."""
-        n = len(batch.clean)
-        last = self.scheduler.config.num_train_timesteps - 1
-        draws = torch.rand(2, n, generator=trainer.generator, device=trainer.device)
-        pure = draws[0] < (1 if progress < self.mean_share else self.pure_noise)
-        timestep = torch.where(pure, last, (draws[1] * last).long())
-        noise = trainer.randn(*batch.clean.shape)
-        state = self.scheduler.add_noise(2 * batch.clean - 1, noise, timestep)
+        """Descend the error of the estimate, and of one random step per photo."""
         with autocast(trainer.device):
             estimate = self.network.mean(
                 batch.family, Ladder.means, batch.degraded, batch.mask, batch.exposure
             )
-            denoised = self._predict(
-                self.network, state, timestep, estimate.detach(), batch.degraded, batch.mask
-            )
-        estimate, denoised = estimate.float(), denoised.float()
-        floor = self.floor(progress)
-        loss = sum(log_mse(x, batch.clean, floor).mean() for x in (estimate, denoised))
+        estimate, floor = estimate.float(), self.floor(progress)
+        log = {"log_mse_estimate": log_mse(estimate.detach(), batch.clean).mean()}
+        losses = []
+        if self.trains_mean:
+            losses.append(log_mse(estimate, batch.clean, floor).mean())
+        if self.trains_unet:
+            pure_noise = 1 if progress < self.mean_share else self.pure_noise
+            denoised, pure = self._denoised(batch, estimate.detach(), pure_noise, trainer)
+            losses.append(log_mse(denoised, batch.clean, floor).mean())
+            error = log_mse(denoised.detach(), batch.clean)
+            if pure.any():
+                log["log_mse_first_step"] = error[pure].mean()
+            if not pure.all():
+                log["log_mse_later_steps"] = error[~pure].mean()
+        loss = sum(losses)
         norm = trainer.update(loss, self.network, self.optimizer)
-        error = log_mse(denoised.detach(), batch.clean)
-        log = {
-            "loss": loss.detach(),
-            "gradient": norm,
-            "log_mse_estimate": log_mse(estimate.detach(), batch.clean).mean(),
-        }
-        if pure.any():
-            log["log_mse_first_step"] = error[pure].mean()
-        if not pure.all():
-            log["log_mse_later_steps"] = error[~pure].mean()
-        return log
+        return {"loss": loss.detach(), "gradient": norm, **log}
+
+    def _denoised(
+        self, batch: Batch, estimate: Tensor, pure_noise: float, trainer: Trainer
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the clean photos from random steps, and say which were of pure noise, (N,)."""
+        n = len(estimate)
+        last = self.scheduler.config.num_train_timesteps - 1
+        draws = torch.rand(2, n, generator=trainer.generator, device=trainer.device)
+        pure = draws[0] < pure_noise
+        timestep = torch.where(pure, last, (draws[1] * last).long())
+        noise = trainer.randn(*estimate.shape)
+        state = self.scheduler.add_noise(2 * batch.clean - 1, noise, timestep)
+        with autocast(trainer.device):
+            denoised = self._predict(
+                self.network, state, timestep, estimate, batch.degraded, batch.mask
+            )
+        return denoised.float(), pure
 
     def restore(
         self,

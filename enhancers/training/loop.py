@@ -23,13 +23,12 @@ from torch import Generator, Tensor, nn
 
 from enhancers import degradations as deg
 from enhancers.base import autocast
-from enhancers.experts import Experts, load_experts
+from enhancers.experts import FAMILIES, Experts
 from enhancers.images import quantise
 from enhancers.layers import exposure, filled
-from enhancers.training.data import SHARES, Mixture, read_photos
+from enhancers.training.data import SHARES, Mixture, read_photos, shares_of
 from enhancers.training.first import fit_lift, fit_router
 from enhancers.training.recipe import Recipe, Trainer
-from enhancers.vae import VAE
 from enhancers.weights import write_training
 
 
@@ -53,7 +52,9 @@ class Settings:
     lift_steps: int = 2500
     router_steps: int = 1500
     start: Path | None = None
-    """Folder of a trained VAE to begin as; None: begin at random."""
+    """Folder of a trained VAE, or diffusion model, to begin as; None: begin at random."""
+    only: str | None = None
+    """The one part to train: a family of damage, for its expert, or `unet`; None: everything."""
     damage: str | None = None
     """The one kind of damage to train for and to validate; None: all, as in `data.SHARES`."""
 
@@ -80,8 +81,12 @@ class Loop(Trainer):
         for module in recipe_modules(recipe):
             module.to(self.device, memory_format=torch.channels_last)
         photos, skipped = read_photos(settings.data, self.device)
-        shares = SHARES if settings.damage is None else {settings.damage: 1.0}
-        self.mixture = Mixture(photos, settings.seed + 1000 * rank, shares)
+        if settings.only is not None and settings.start is None:
+            raise ValueError("One part is trained beside trained ones: expected a start as well.")
+        shares, family = SHARES if settings.damage is None else {settings.damage: 1.0}, None
+        if settings.only in FAMILIES:
+            shares, family = shares_of(settings.only), list(FAMILIES).index(settings.only)
+        self.mixture = Mixture(photos, settings.seed + 1000 * rank, shares, family)
         self.generator = Generator(self.device).manual_seed(settings.seed + 1000 * rank + 1)
         self.stopping = False
         self.step = 0
@@ -91,7 +96,7 @@ class Loop(Trainer):
         self.checkpoint = settings.out / f"state-{rank}.pt"
         resume = self.checkpoint.exists()
         if settings.start is not None:
-            recipe.begin_as(load_experts(VAE, settings.start))
+            recipe.begin_as(settings.start)
         elif not resume:
             # Every process fits the same, whatever batches it draws later.
             mixture = Mixture(photos, settings.seed, shares)
@@ -99,6 +104,8 @@ class Loop(Trainer):
             self._say(f"tone curve fitted to a mean error of {255 * error:.2f} of 255")
             right = fit_router(recipe.experts.router, mixture, settings.router_steps)
             self._say(f"router tells the family of damage of {right:.0%} of the crops")
+        if settings.only is not None:
+            recipe.train_only(settings.only)
         recipe.experts.lift.requires_grad_(False)
         recipe.experts.router.requires_grad_(False)
         self.average = deepcopy(recipe.network).eval().requires_grad_(False)

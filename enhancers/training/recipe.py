@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from enhancers.experts import Experts
+from enhancers.experts import FAMILIES, Experts, load_experts
 from enhancers.training.data import Batch
 from enhancers.training.losses import annealed_floor
+from enhancers.vae import VAE
 
 
 class Recipe(ABC):
@@ -57,12 +58,27 @@ class Recipe(ABC):
         """The ladders in the network."""
         return self.network
 
-    def begin_as(self, trained: Experts) -> None:
+    def begin_as(self, folder: Path) -> None:
+        """Begin with the ladders of a trained VAE, at half the learning rate."""
+        self.take(load_experts(VAE, folder))
+
+    def take(self, trained: Experts) -> None:
         """Begin with the weights of trained ladders, at half the learning rate."""
         own = self.experts.state_dict().keys()
         state = {key: value for key, value in trained.state_dict().items() if key in own}
         self.experts.load_state_dict(state)
         self.warm, self.learning_rate = True, self.learning_rate / 2
+
+    def train_only(self, part: str) -> None:
+        """Hold everything but one family's expert, and of that what others share.
+
+        Raises ValueError for any other part.
+        """
+        if part not in FAMILIES:
+            raise ValueError(f"Expected one of {', '.join(FAMILIES)} to train, but got {part}.")
+        self.network.requires_grad_(False)
+        for weights in self.experts.own(list(FAMILIES).index(part)):
+            weights.requires_grad_(True)
 
     def floor(self, progress: float) -> float:
         """Floor of the log MSE: annealed, unless the network began as a trained one."""
