@@ -17,7 +17,7 @@ from PIL import Image
 from enhancers.degradations import DEGRADATIONS
 from ui import LAUNCH, build_demo, examples, first, job, limits, link, result, scripts
 from ui.bundle import METRICS, SETTINGS
-from ui.history import entry_of, share_html, shown_files
+from ui.history import entry_of, share_html, shown_files, thumbnail
 from ui.job import DAMAGE, DEGRADED
 from ui.link import Settings
 from ui.runner import Runner
@@ -92,6 +92,7 @@ def test_a_run_is_remembered_with_its_settings(panels, photo):
     recipe = (entry.settings.how, entry.settings.degradation, entry.settings.severity)
     assert recipe == (DAMAGE, "noise", 40)
     assert entry.settings.damage_seed == 6
+    assert thumbnail(entry).size == (96, 64)  # small enough as it is
     assert "without the photo" in share_html(entry.settings)
     assert 'href="?how=damage&amp;degradation=noise' in share_html(entry.settings)
     assert "without" not in share_html(WHOLE)
