@@ -58,6 +58,6 @@ def pictures(
     panels = []
     for key, (name, note, pixels) in shown.items():
         file = folder / f"{key}.png"
-        images.to_pil(images.quantise(pixels)).save(file, compress_level=1)
+        images.to_pil(pixels).save(file, compress_level=1)
         panels.append(Panel(key, name, note, SHOWN, str(file), truth=key == TRUTH))
     return panels
