@@ -23,6 +23,8 @@ def report() -> str:
     row = ("set", "noise", 25.0, "psnr", 31.0, "Theirs <3", "A paper", "sigma told")
     published = pd.DataFrame([row], columns=columns)
     photos = pd.concat([made(), made(degradation="jpeg", severities=(10.0, 20.0))])
+    others = photos[photos["metric"] == "psnr"].assign(metric="of no view")
+    photos = pd.concat([photos, others])
     return export.page(photos, speed_table(), published, ["abc<1>", "def"])
 
 
@@ -44,6 +46,8 @@ def test_every_view_is_there_with_all_charts_and_tables(report):
         assert tuple(view["charts"]) == CHARTS
         assert set(view["tables"]) == {"meaning", "standings", "beside", "wins"}
         assert "data-behind" not in view["tables"]["standings"]
+        lines = {name: view["tables"][name].count("<tr") for name in ("standings", "wins")}
+        assert lines["wins"] == lines["standings"] > 2
     (beside,) = [view["tables"]["beside"] for view in views if view["tables"]["beside"]]
     assert "Theirs &lt;3" in beside
     assert "Measured at abc&lt;1&gt;, def." in report
