@@ -103,7 +103,7 @@ def said(title: str, tally: Tally, options: dict[str, float]) -> str:
     if float(spread.mean()) < NOTHING:
         return f"{text} give the same picture. With these settings it does not guess."
     text = f"{text} differ by {float(spread.mean()):.2f} levels of 255 on average."
-    if error is None or not error.any():
+    if error is None:
         return text
     share = float(spread.square().mean() / error.square().mean())
     most = spread >= spread.flatten().kthvalue(max(1, int(0.9 * spread.numel()))).values
