@@ -38,14 +38,14 @@ def test_the_discriminator_ships():
     assert realism(load_discriminator(), *torch.rand(2, 1, 3, 32, 32)).shape == (4, 4)
 
 
-def write_log(path, psnr: float):
+def write_log(path, steps: int):
     contest = {name: 0.5 for name in ADVERSARIAL}
     lines = [
         {"kind": "train", "minutes": 1, "loss": -3},
         {"kind": "validation", "minutes": 2, "noise": 20.0},
         {"kind": "train", "minutes": 3} | contest,
         {"kind": "train", "minutes": 4} | contest | {"d_loss": 0.7},
-        {"kind": "validation", "minutes": 5, "noise": psnr},
+        {"kind": "validation", "minutes": 5, "step": steps},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -53,11 +53,11 @@ def write_log(path, psnr: float):
 def test_curves_are_those_of_the_contest_and_know_their_weights(tmp_path):
     path = tmp_path / "log.jsonl"
     assert read_curves({}, path) is None
-    write_log(path, 29.2261)
-    curves = read_curves({"validation_psnr_db": {"noise": 29.23}}, path)
+    write_log(path, 700)
+    curves = read_curves({"steps": 700}, path)
     assert curves.minutes == (3, 4)
     assert curves.values["d_loss"] == (0.5, 0.7)
     assert set(curves.values) == set(ADVERSARIAL)
     assert curves.shipped
-    for training in ({}, {"validation_psnr_db": {"noise": 28.0}}):
+    for training in ({}, {"steps": 650}):
         assert not read_curves(training, path).shipped
