@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ class Enhancer(ABC):
                 f"it takes {', '.join(known) or 'none'}."
             )
         values = {name: o.check(options.get(name, o.default)) for name, o in known.items()}
-        generator = torch.Generator().manual_seed(seed)
+        generator = randomness(seed)
         restored = self._restore(
             filled(degraded, mask).to(self.device),
             mask.to(self.device),
@@ -120,6 +121,16 @@ class Enhancer(ABC):
             **values,
         )
         return restored.clamp(0, 1).to(degraded.device)  # a copy: it may be the input itself
+
+
+def randomness(seed: int) -> torch.Generator:
+    """Return the random numbers of a restoration.
+
+    They are not those of `manual_seed(seed)`: a photo damaged by these would meet the very noise
+    it carries again, and come out worse than by chance.
+    """
+    digest = hashlib.sha256(f"restoration {operator.index(seed)}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
 
 
 def _check_photo(photo: Tensor, clipped: bool) -> None:

@@ -56,6 +56,16 @@ def test_seed_decides_the_random_numbers():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_a_photo_never_meets_the_noise_that_damaged_it():
+    recorder = Recorder()
+    for seed in range(4):
+        recorder.restore(torch.rand(1, 3, 2, 2), seed=seed)
+        damage = torch.rand(1, generator=torch.Generator().manual_seed(seed))
+        assert not torch.equal(recorder.drawn, damage)
+    with pytest.raises(TypeError):
+        recorder.restore(torch.rand(1, 3, 2, 2), seed=0.5)
+
+
 def test_on_step_may_cancel():
     def stop(i, n, preview):
         raise InterruptedError

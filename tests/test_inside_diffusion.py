@@ -104,3 +104,6 @@ def test_the_mean_of_seeds_beats_every_seed():
     drawn = [list(walk(diffusion, degraded, steps=6, seed=seed))[-1].clean for seed in range(4)]
     mean = torch.cat(drawn).mean(0, keepdim=True)
     assert all(psnr(mean, clean) > psnr(one, clean) for one in drawn)
+    # The photo was damaged with seed 0, and restored with it is no worse than with another.
+    scores = [psnr(one, clean) for one in drawn]
+    assert max(scores) - min(scores) < 0.3, scores

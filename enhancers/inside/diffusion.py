@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from enhancers.base import autocast
+from enhancers.base import autocast, randomness
 from enhancers.diffusion import DDIMScheduler, DiffusionEnhancer
 from enhancers.inside import Given, given
 
@@ -100,7 +100,7 @@ def walk(
     sampler.set_timesteps(steps)
     signals = DDIMScheduler.from_config(diffusion.scheduler_config).alphas_cumprod
     seen = given(degraded, mask, diffusion.device)
-    generator = torch.Generator().manual_seed(seed)
+    generator = randomness(seed)
     state = torch.randn(degraded.shape, generator=generator).to(seen.degraded)
     estimate = diffusion.estimate(seen.degraded, seen.mask)
     more = {"eta": 1.0, "generator": generator} if scheduler == "ancestral" else {}

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from enhancers.base import autocast
+from enhancers.base import autocast, randomness
 from enhancers.experts import Experts
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import LadderConfig
@@ -155,7 +155,7 @@ class GANRecipe(Recipe):
         """Restore with fixed noise, or without it in the first phase."""
         noise = torch.zeros_like(mask)
         if self.faithful is not None:
-            noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0)).to(mask)
+            noise = torch.randn(mask.shape, generator=randomness(0)).to(mask)
         return network(families, Generator.forward, degraded, mask, exposure, noise)
 
     def export(self, network: nn.Module, folder: Path) -> None:
