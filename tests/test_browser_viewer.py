@@ -321,7 +321,7 @@ def test_error_maps_have_the_colours_of_their_scale(look, kind, colours):
 def test_rectangle_covers_the_pixels_it_was_drawn_over(look):
     person = look()
     person.do("eight")
-    ends = [(0.3, 0.3), (0.7, 0.6)]
+    ends = [(0.32, 0.3), (0.69, 0.6)]
     (left, top), (right, bottom) = (person.places(*end).pop() for end in ends)
     person.do("region")
     person.page.mouse.move(*person.point("gan", *ends[1]))
@@ -405,6 +405,18 @@ def test_wide_screen_shows_all_in_one_row_without_cutting_them(look, server):
     assert len({round(box["y"]) for box in boxes}) == 1
     assert len({round(box["x"]) for box in boxes}) == len(boxes)
     assert 240 <= boxes[0]["height"] <= 0.68 * 1000
+
+
+def test_input_and_results_stand_in_one_row_before_the_rest(look, server):
+    person = look(1280, 900, url=server.url)
+    keys = ("input", "vae", "gan", "diffusion", "truth", "classical")
+    boxes = [person.page.locator(f"[data-key={key}]").bounding_box() for key in keys]
+    assert [round(box["y"]) for box in boxes[:4]] == [round(boxes[0]["y"])] * 4
+    assert [box["x"] for box in boxes[:4]] == sorted(box["x"] for box in boxes[:4])
+    assert [round(box["x"]) for box in boxes[4:]] == [round(box["x"]) for box in boxes[:2]]
+    assert boxes[4]["y"] >= boxes[0]["y"] + boxes[0]["height"]
+    person.do("full")
+    person.until(lambda: len({round(person.box(key)["x"]) for key in keys}) == 3)
 
 
 def test_region_has_the_metrics_of_the_pictures_cut_out(look, server):

@@ -16,7 +16,7 @@ from ui import link, markup, result, viewer
 from ui.controls import preset_of, severity_slider
 from ui.job import DAMAGE, REFERENCE
 from ui.link import Settings
-from ui.restore import INPUT, READY, TRUTH, Form, for_people
+from ui.restore import CLASSICAL, INPUT, READY, TRUTH, Form, for_people
 from ui.runner import Runner
 from ui.viewer import SHOWN, Panel
 
@@ -216,8 +216,9 @@ def shown_files(panels: Sequence[Panel]) -> dict[str, str]:
 
 
 def thumbnail(entry: Entry) -> Image.Image:
-    """A small version of a run's last picture."""
-    *_, file = shown_files(entry.panels).values()
+    """A small version of the last picture that a network made."""
+    others = (INPUT, TRUTH, CLASSICAL)
+    *_, file = (f for key, f in shown_files(entry.panels).items() if key not in others)
     with Image.open(file, formats=["PNG"]) as image:
         small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -34,6 +34,7 @@ from ui.watch import (
     classical_row,
     empty_panel,
     finished,
+    in_order,
     input_row,
     settings,
     show_input,
@@ -220,7 +221,7 @@ def restore_tab(runner: Runner) -> Form:
             reset = gr.Button("Reset all settings", size="sm", elem_id="reset")
         with (
             gr.Column(elem_id="pictures"),
-            viewer.viewer(opening.panels.values(), elem_id="viewer") as pictures,
+            viewer.viewer(in_order(opening.panels), elem_id="viewer") as pictures,
         ):
             inside = plain_html("", elem_id="region")
         with gr.Column(elem_id="numbers"):
@@ -256,7 +257,7 @@ def restore_tab(runner: Runner) -> Form:
         panels |= {name: viewer.serve(pictures, panel) for name, panel in changed.items()}
         files = {name: panels[name].file for name in changed if name in downloads}
         ready = {name: panels[name].state == SHOWN for name in files}
-        return {pictures: viewer.state(panels.values(), began)} | {
+        return {pictures: viewer.state(in_order(panels), began)} | {
             downloads[name]: gr.DownloadButton(
                 value=file if ready[name] else None, interactive=ready[name]
             )

@@ -4,6 +4,8 @@
 const MOST = 32; // screen pixels per picture pixel, at the largest zoom
 const SMALL = 1600; // longest side of the copy that is drawn when the whole of a large photo shows
 const MIN_IN_ROW = 220; // CSS pixels of a panel's width, for all of them to stand in one row
+const RESULTS = 4; // the input and three results come first, and stand in one row before the rest
+const MIN_RESULT = 200; // CSS pixels of a panel's width, for that
 const STRIP = 150_000; // pixels of an error map computed at a time, so that the page stays alive
 const HEAT = {
   absolute: {
@@ -240,15 +242,23 @@ class Viewer {
     return Math.min(this.box.width / this.size.width, this.box.height / this.size.height);
   }
 
-  get inRow() {
-    return this.stage.clientWidth / this.visible.length >= MIN_IN_ROW;
+  get full() {
+    return document.fullscreenElement === this.element || this.element.classList.contains("full");
+  }
+
+  get across() {
+    // How many to put in one row, where they compare best: all, or the results; 0: as they fit.
+    const count = this.visible.length;
+    if (this.stage.clientWidth / count >= MIN_IN_ROW) return count;
+    const wide = this.stage.clientWidth / RESULTS >= MIN_RESULT;
+    return wide && count > RESULTS && !this.full ? RESULTS : 0;
   }
 
   columns() {
-    // All in one row, where they compare best, or else as many as make the pictures largest.
+    // Where nothing says how many, as many as make the pictures largest.
     const { clientWidth, clientHeight } = this.stage;
     const count = this.visible.length;
-    if (this.inRow) return count;
+    if (this.across) return this.across;
     const scale = (columns) =>
       Math.min(
         clientWidth / columns / this.size.width,
@@ -260,8 +270,7 @@ class Viewer {
 
   refresh() {
     // Everything but the pictures themselves follows from the state; they are drawn afterwards.
-    const full = document.fullscreenElement === this.element || this.element.classList.contains("full");
-    const visible = this.visible;
+    const { full, visible } = this;
     for (const { node } of this.frames) node.hidden = !visible.some((frame) => frame.node === node);
     for (const part of [this.handle, ...this.sides]) part.hidden = this.mode !== "wipe";
     this.handle.style.left = `${100 * this.edge}%`;
@@ -269,10 +278,11 @@ class Viewer {
     this.stage.dataset.mode = this.mode;
     this.stage.dataset.tool = this.tool;
     const columns = this.columns();
+    const rows = Math.ceil(visible.length / columns);
     const rowHeight = (this.stage.clientWidth / columns) * (this.size.height / this.size.width);
-    this.stage.style.setProperty("--tall", this.inRow ? `${rowHeight}px` : "100vh");
+    this.stage.style.setProperty("--tall", this.across ? `${rows * rowHeight}px` : "100vh");
     this.stage.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-    this.stage.style.gridTemplateRows = `repeat(${Math.ceil(visible.length / columns)}, minmax(0, 1fr))`;
+    this.stage.style.gridTemplateRows = `repeat(${rows}, minmax(0, 1fr))`;
     this.settle();
     const { scale } = this.view;
     const near = (zoom) => Math.abs(scale / this.unit - zoom) < 1e-6;

@@ -42,6 +42,12 @@ def empty_panel(key: str, spec: Spec | None = None, note: str = "not run yet") -
     return Panel(key, "Classical" if spec is None else spec.title, note)
 
 
+def in_order(panels: Mapping[str, Panel]) -> list[Panel]:
+    """The input and the networks' results, side by side, before what they are held against."""
+    last = {TRUTH: 1, CLASSICAL: 2}
+    return sorted(panels.values(), key=lambda panel: last.get(panel.key, 0))
+
+
 def input_row(task: Job) -> markup.Row:
     """The line of the table that all others are held against."""
     return markup.Row("Input, untouched", job.scores(task.degraded, task), is_input=True)
