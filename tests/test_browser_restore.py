@@ -148,7 +148,7 @@ def test_guesses_are_mapped_and_forgotten_with_the_photo(visit, server, photo):
 def test_first_screen_shows_pictures_on_every_screen(visit, server):
     for width, height in ((390, 844), (1280, 900), (2560, 1300)):
         visitor = visit(server.url, {"width": width, "height": height})
-        box = visitor.page.locator("#viewer [data-key=truth] canvas").bounding_box()
+        box = visitor.page.locator("#viewer [data-key=vae] canvas").bounding_box()
         assert box["y"] + box["height"] <= height
         assert min(box["width"], box["height"]) >= 130
         assert f"{SIDE}×{SIDE}" in visitor.page.locator("#viewer [data-key=input]").inner_text()
