@@ -7,7 +7,13 @@ import time
 import torch
 from torch import Tensor
 
-from enhancers.base import Enhancer, Option, Spec
+from enhancers.base import Enhancer, Option, Spec, randomness
+from ui.job import LARGEST_SEED
+
+SEEDS = {
+    randomness(seed).initial_seed(): seed for seed in (*range(100), LARGEST_SEED - 1, LARGEST_SEED)
+}
+"""The seeds tests restore with, by those of the random numbers they lead to."""
 
 TITLES = {"vae": "VAE", "gan": "GAN", "diffusion": "Diffusion"}
 
