@@ -111,9 +111,7 @@ class RestorationUNet(UNet2DModel):
         degraded: (N, 3, H, W) in [0, 1]. mask: (N, 1, H, W), 1 where a pixel is unknown.
         """
         alpha_bar = alpha_bar.view(-1, 1, 1, 1)
-        # Two views of the clean photo, weighted by their inverse variances; at pure noise the
-        # weight of the state is zero, and the estimate remains.
-        trust = SIGMA_TRUST**2 * alpha_bar / (1 - alpha_bar + SIGMA_TRUST**2 * alpha_bar)
+        trust = trust_in_state(alpha_bar)
         view = 0.5 * state / alpha_bar.sqrt().clamp(min=1e-4) + 0.5
         news = trust.sqrt() * (view - estimate)  # of about the same size at every noise level
         removed = (degraded - estimate) * (1 - mask)
@@ -133,6 +131,14 @@ class RestorationDiffusion(nn.Module):
         super().__init__()
         self.mean = Experts(Ladder, config)
         self.unet = unet
+
+
+def trust_in_state(alpha_bar: Tensor) -> Tensor:
+    """Weight of the noisy state beside the estimate, of two views of one clean photo.
+
+    By their inverse variances; at pure noise it is zero, and the estimate remains.
+    """
+    return SIGMA_TRUST**2 * alpha_bar / (1 - alpha_bar + SIGMA_TRUST**2 * alpha_bar)
 
 
 def _gain(name: str) -> float:

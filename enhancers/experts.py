@@ -23,25 +23,28 @@ from enhancers.weights import load_network
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "grain": ("noise", "shot"),
-    "softness": ("blur", "motion", "lowres"),
+    "softness": ("blur", "motion"),
+    "coarseness": ("lowres",),
     "blocks": ("jpeg", "mixed"),
     "darkness": ("dark",),
     "holes": ("scratches",),
 }
-"""Families of damage and their members. Undamaged photos may go with any of the first three."""
+"""Families of damage and their members. Undamaged photos may go with any of the first four."""
 
-GRAIN, DARKNESS, HOLES = (list(FAMILIES).index(name) for name in ("grain", "darkness", "holes"))
+GRAIN, COARSENESS, DARKNESS, HOLES = (
+    list(FAMILIES).index(name) for name in ("grain", "coarseness", "darkness", "holes")
+)
+
+COARSENESS_BONUS = 0.5
+"""Added to the router's logit for coarseness: blur is more frequent in training, and strong blur
+and the lowest resolutions look alike. Best of 0 to 0.8 on validation photos."""
 
 WINDOW, MAX_WINDOWS = 96, 3
 """The router sees at most 3 x 3 windows of 96 x 96 pixels, spread over the photo."""
 
-SURE = 0.8
-"""Probability that the router must give a family; below, the expert for grain is chosen, which
-leaves good photos alone best. Best of 0 to 0.95 over all severities of validation photos."""
-
 
 class Router(nn.Module):
-    """Tells the first three families of damage apart.
+    """Tells the first four families of damage apart.
 
     Darkness and holes need no telling: the photo's exposure and the mask show them.
     """
@@ -61,7 +64,7 @@ class Router(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits of the first three families, (N, 3), of pictures (N, windows, 3, h, w) in [0, 1].
+        """Logits of the first four families, (N, 4), of pictures (N, windows, 3, h, w) in [0, 1].
 
         Sides divisible by 4. A photo's windows are judged together.
         """
@@ -104,8 +107,9 @@ class Experts(nn.Module):
         exposure: (N, 12), from `layers.exposure`. The router decides unless holes or too little
         light do.
         """
-        sure, chosen = self.router(windows(degraded)).softmax(1).max(1)
-        chosen = torch.where(sure > SURE, chosen, GRAIN)
+        logits = self.router(windows(degraded))
+        logits[:, COARSENESS] += COARSENESS_BONUS
+        chosen = logits.argmax(1)
         chosen = torch.where(self.lift.sure(exposure).flatten(), DARKNESS, chosen)
         return torch.where(mask.amax((1, 2, 3)) > 0, HOLES, chosen)
 

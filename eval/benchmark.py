@@ -453,6 +453,7 @@ def measure_all(
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on with {args.out}.", file=sys.stderr)
         return 130
+    group.leave()
     if not group.is_main:
         return 0
     table = summarise(read_results(args.out))

@@ -28,7 +28,10 @@ from gradio_client import Client, handle_file
 from enhancers import images
 from eval.benchmark import commit, positive
 from eval.results import aligned
-from eval.speed import cpu_name, rss_mb, running_app, sample_photo, write
+from eval.speed import ROOT, cpu_name, rss_mb, running_app, sample_photo, write
+
+LOAD = ROOT / "assets" / "load.csv"
+"""What was measured for the README."""
 
 REQUEST, MEMORY = "request", "memory"
 

@@ -113,6 +113,15 @@ def hf_energy(restored: Tensor, clean: Tensor) -> float:
     return a / b if b > 0 else math.nan
 
 
+def colour_shift(restored: Tensor, clean: Tensor) -> float:
+    """How far the mean colour is off, in levels of 255; lower is better, 0 where equal.
+
+    The largest difference of the means of R, of G and of B, whatever its sign.
+    """
+    a, b = (x.mean((1, 2)) for x in _as_downloaded(restored, clean))
+    return float(np.abs(a - b).max())
+
+
 def psnr_of_mean(restored: Sequence[Tensor], clean: Tensor) -> float:
     """PSNR in dB of the mean of several restorations of one photo, not rounded; see `psnr`."""
     pictures = [_as_downloaded(one, clean) for one in restored]
@@ -217,6 +226,9 @@ _TABLE = (
     Metric("hf_energy", "Fine detail", "× original", None, 0.0, math.inf, 3,
            "Energy of the finest detail beside the original's. 1 is right; less is smooth, "
            "more is grain or invention.", hf_energy),
+    Metric("colour_shift", "Colour shift", "levels of 255", False, 0.0, float(PEAK), 2,
+           "How far the picture's mean colour is from the original's, in the worst of red, green "
+           "and blue. A file cannot show less than one level.", colour_shift),
     Metric("psnr_of_mean", "PSNR of mean", "dB", True, 0.0, math.inf, 2,
            "PSNR of the average of several tries with different seeds. Above the PSNR of one try, "
            "where the tries differ."),

@@ -10,8 +10,8 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -27,24 +27,53 @@ _restorers: dict = {}
 def by_workers(jobs: Sequence, workers: int, methods: Sequence) -> Iterator:
     """Perform jobs in so many new processes of one thread each; yield their outcomes in order.
 
-    Only twice as many jobs are under way as there are workers, so an interruption loses little.
+    Only twice as many jobs are under way as there are workers, so an interruption loses little:
+    SIGINT or SIGTERM ends the processes and raises KeyboardInterrupt. To be called in the main
+    thread.
     """
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, context, _start_worker, (methods,))
     waiting: deque[Future] = deque()
+    with _signals_noted() as noted:
+
+        def first() -> list:
+            future = waiting.popleft()
+            while not (noted or wait([future], timeout=0.2).done):
+                pass
+            if noted:
+                raise KeyboardInterrupt
+            return future.result()
+
+        try:
+            for job in jobs:
+                waiting.append(executor.submit(_perform, job))
+                if len(waiting) >= 2 * workers:
+                    yield from first()
+            while waiting:
+                yield from first()
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Meanwhile, SIGINT and SIGTERM are only put on a list.
+
+    An exception raised by a signal may come while a lock is being taken or given back, and leave
+    it in the wrong state.
+    """
+    noted: list[int] = []
+    both = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(one, lambda number, _: noted.append(number)) for one in both]
     try:
-        for job in jobs:
-            waiting.append(executor.submit(_perform, job))
-            if len(waiting) >= 2 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
+        yield noted
     finally:
-        executor.shutdown(cancel_futures=True)
+        for one, handler in zip(both, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _start_worker(methods: Sequence) -> None:
@@ -75,6 +104,12 @@ class Group:
 
             self._state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
             self.device, self.is_main = str(self._state.device), self._state.is_main_process
+
+    def leave(self) -> None:
+        """Wait for the others and end the group: gloo aborts a member that simply ends."""
+        if self._state:
+            self._state.wait_for_everyone()
+            self._state.destroy_process_group()
 
     def main_first(self) -> AbstractContextManager:
         """Let one process of each machine go first, such as to download for the others."""

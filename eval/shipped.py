@@ -49,6 +49,8 @@ def requests(sets: Path | None = None) -> list[Request]:
         of("cbsd68", "standard,jpeg:10,jpeg:40,lowres:2,lowres:4", MOST),
         of("set14", "standard"),
         of(SAMPLES, "standard"),
+        # Whether photos keep their colour.
+        of("cbsd68", "noise:25,blur:1.6,lowres:3,jpeg:20", MOST, metrics="psnr,colour_shift"),
         # Other settings, on the photos on which the usual ones were measured: means over other
         # photos would not compare. Then how much their draws differ.
         of("cbsd68", "noise:25", methods=OTHER_OPTIONS),
@@ -57,7 +59,7 @@ def requests(sets: Path | None = None) -> list[Request]:
             "cbsd68",
             "noise:25",
             FEW,
-            methods="gan,diffusion:steps=8",
+            methods=f"gan,diffusion,{OTHER_OPTIONS}",
             metrics=f"{METRICS},psnr_of_mean,deviation",
             seeds=4,
         ),

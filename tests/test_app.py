@@ -3,6 +3,7 @@ import math
 import re
 import time
 import urllib.request
+from contextlib import nullcontext
 
 import gradio_client
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 
 from enhancers import images
 from eval.metrics import measure
-from ui import build_demo, examples, job, markup
+from eval.speed import running_app
+from ui import api, build_demo, examples, job, markup
 from ui.api import checked_options
 from ui.job import DAMAGE, DEGRADED, REFERENCE
 from ui.restore import nested, severity_slider, watch
@@ -57,6 +59,21 @@ def test_page_names_no_outside_host(server):
     hosts = re.findall(r"""(?:src|href|url\(|@import)[=\s"'(]*(?:https?:)?//([^/"')]+)""", loaded)
     assert [host for host in hosts if not host.startswith("127.0.0.1")] == []
     assert re.findall(r"""(?:url\(|@import)[\s"'(]*(?:https?:)?//[^/"')]+""", css) == []
+
+
+def test_app_runs_beside_another_users_and_leaves_no_photos(tmp_path, monkeypatch):
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (16, 16), (90, 90, 90)).save(photo)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (temporary / "gradio").write_text("somebody else's")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    with running_app(threads=1) as app:
+        client = gradio_client.Client(app.url, verbose=False, download_files=False)
+        client.predict(gradio_client.handle_file(photo), "noise", 10, api_name="/degrade")
+        assert list(temporary.glob("triptych-*/**/photo.png"))
+    assert not list(temporary.glob("triptych-*"))
 
 
 # What is done to a photo before the enhancers see it
@@ -235,6 +252,18 @@ def test_a_failing_method_ends_the_run_with_its_exception_and_frees_the_turn(pho
                for u in runner.run(degraded, None)) == 3  # fmt: skip
 
 
+@pytest.mark.parametrize("steps", [2, 99])
+def test_memory_is_given_back_once_a_run_has_ended_however_it_did(photo, monkeypatch, steps):
+    given_back = []
+    monkeypatch.setattr("ui.runner.release", lambda: given_back.append(1))
+    updates = Runner(fake_enhancers()).run(
+        job.prepare(photo, DEGRADED).degraded, None, options={"diffusion": {"steps": steps}}
+    )
+    with nullcontext() if steps == 2 else pytest.raises(ValueError):
+        list(updates)
+    assert len(given_back) == 1
+
+
 def test_time_left_and_order_are_learnt(photo):
     slow, fast = FakeEnhancer("vae", 0.5, 0.6, steps=3), FakeEnhancer("gan", 0.5, 0.1, steps=1)
     runner, degraded = Runner([slow, fast]), job.prepare(photo, DEGRADED).degraded
@@ -368,17 +397,27 @@ def test_endpoints_answer_bad_input_with_a_sentence(client, tmp_path, photo):
         client.predict(file(photo), file(tmp_path / "small.png"), api_name="/enhance")
 
 
+def test_a_script_that_waits_hears_at_most_once_a_second(slow_server, photo, monkeypatch):
+    told, skip = [], api.gr.skip
+    monkeypatch.setattr(api.gr, "skip", lambda: told.append(1) or skip())
+    client = gradio_client.Client(slow_server.url, verbose=False)
+    began = time.monotonic()
+    options = {"diffusion": {"steps": 4}}
+    client.predict(gradio_client.handle_file(photo), options=options, api_name="/enhance")
+    assert 1 <= len(told) <= time.monotonic() - began
+
+
 def test_stopping_a_script_stops_the_work(slow_server, photo):
     client = gradio_client.Client(slow_server.url, verbose=False)
     fake = slow_server.enhancers["diffusion"]
-    photo = gradio_client.handle_file(photo)
+    photo, before = gradio_client.handle_file(photo), fake.begun
     running = client.submit(photo, options={"diffusion": {"steps": 16}}, api_name="/enhance")
     deadline = time.monotonic() + 60
-    while not fake.begun and time.monotonic() < deadline:
+    while fake.begun == before and time.monotonic() < deadline:
         time.sleep(0.1)
     running.cancel()
-    time.sleep(2)
+    time.sleep(3)
     begun = fake.begun
-    assert 1 <= begun < 16
+    assert 1 <= begun - before < 16
     time.sleep(2)
     assert fake.begun == begun

@@ -1,5 +1,6 @@
 import csv
 import math
+import multiprocessing
 import os
 import re
 import signal
@@ -355,6 +356,7 @@ def test_baselines_are_measured_where_they_suit(fakes, folder, tmp_path):
         *((kind, "nlm", "sigma=0", "") for kind in ("noise", "noise-float")),
         *((kind, "tv", "sigma=0", "") for kind in ("noise", "noise-float")),
         ("scratches", "biharmonic", "", ""),
+        *(("scratches", name, "radius=3", "") for name in ("telea", "navierstokes")),
     }
     evaluate(folder, out, *asked, "--methods", "biharmonic,nlm:sigma=25", "--metrics", "psnr")
     rows = [row for row in rows_of(out) if row["metric"] == "psnr"][len(measured) :]
@@ -596,7 +598,8 @@ def test_launched_processes_write_what_one_process_writes(folder, tmp_path):
     assert launched.stdout.count("photos, noise:25") == 1
 
 
-def test_interrupted_workers_leave_whole_rows_and_no_processes(folder, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_workers_leave_whole_rows_and_no_processes(folder, tmp_path, how):
     out = tmp_path / "results.csv"
     command = [sys.executable, "-m", "eval", "--data", str(folder), "--out", str(out)]
     command += ["--degradations", ",".join(f"noise:{sigma}" for sigma in range(1, 56))]
@@ -611,7 +614,7 @@ def test_interrupted_workers_leave_whole_rows_and_no_processes(folder, tmp_path)
     while not (out.exists() and len(out.read_text().splitlines()) > 1):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(how)
     _, stderr = started.communicate(timeout=60)
     assert started.returncode == 130, stderr
     assert "goes on with" in stderr
@@ -620,6 +623,23 @@ def test_interrupted_workers_leave_whole_rows_and_no_processes(folder, tmp_path)
         while time.monotonic() < deadline:
             os.killpg(started.pid, 0)
             time.sleep(0.1)
+
+
+def test_a_signal_waits_until_rows_are_written(folder, tmp_path, monkeypatch, capsys):
+    written = []
+
+    def interrupted(self, run, values):
+        signal.raise_signal(signal.SIGINT)
+        written.append(run)
+
+    monkeypatch.setattr(Results, "add", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["--data", str(folder), "--out", str(tmp_path / "2.csv"), *COMMON,
+                 "--workers", "2"]) == 130  # fmt: skip
+    assert len(written) == 3  # the methods of the first photo and damage
+    assert "goes on with" in capsys.readouterr().err
+    assert not multiprocessing.active_children()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # --- The summary -------------------------------------------------------------------------------

@@ -44,19 +44,22 @@ def test_batch_from_files_to_zip(visit, server, photo, tmp_path, viewport):
     assert visitor.size()[0] <= viewport["width"]
 
 
-def test_batch_stops_and_keeps_what_is_finished(visit, slow_server, photo, tmp_path):
+def test_batch_stops_and_keeps_what_is_finished(visit, slow_server, tmp_path):
+    photos = [tmp_path / f"photo{number}.png" for number in range(12)]  # a minute's work
+    for number, path in enumerate(photos):
+        Image.new("RGB", (96, 64), (20 * number, 90, 120)).save(path)
     visitor = visit(slow_server.url)
     visitor.open_tab("Batch")
-    visitor.page.set_input_files("#batch-files input[type=file]", [photo])
-    visitor.wait_for("#batch-files", photo.stem)
+    visitor.page.set_input_files("#batch-files input[type=file]", photos)
+    visitor.wait_for("#batch-files", "photo11")
     visitor.page.click("#batch-start")
     visitor.wait_for("#batch-results", "vae")
     visitor.page.click("#batch-stop")
     visitor.wait_for("#batch-results", "the batch was stopped")
     visitor.page.locator("#batch-download:not([disabled])").wait_for()
     with zipfile.ZipFile(saved(visitor, tmp_path, "#batch-download")) as archive:
-        assert "slope.vae.png" in archive.namelist()
-        assert "slope.diffusion.png" not in archive.namelist()
+        assert "photo0.vae.png" in archive.namelist()
+        assert "photo11.vae.png" not in archive.namelist()
 
 
 def test_results_can_be_taken_home_together(visit, server, photo, tmp_path):

@@ -31,6 +31,8 @@ def damaged(photo, name, severity):
         ("autogamma", "dark", 2.2, 1),
         ("clahe", "dark", 2.2, 1),
         ("biharmonic", "scratches", 10, 10),
+        ("telea", "scratches", 10, 10),
+        ("navierstokes", "scratches", 10, 10),
     ],
 )
 def test_methods_help_against_the_damage_they_suit(photo, name, degradation, severity, gain):
@@ -97,12 +99,13 @@ def test_told_is_another_result_than_estimated(photo):
         assert not torch.equal(method.restore(degraded), method.restore(degraded, sigma=50))
 
 
-def test_known_pixels_and_photos_without_holes_stay(photo):
+@pytest.mark.parametrize("name", suited("scratches"))
+def test_known_pixels_and_photos_without_holes_stay(photo, name):
     degraded, mask = damaged(photo, "scratches", 10)
-    restored = load("biharmonic").restore(degraded, mask)
+    restored = load(name).restore(degraded, mask)
     known = (mask == 0).expand_as(restored)
     assert torch.allclose(restored[known], degraded[known], atol=1e-6)
-    assert torch.equal(load("biharmonic").restore(photo), photo)
+    assert torch.equal(load(name).restore(photo), photo)
 
 
 def test_brightening_reaches_its_target_and_leaves_bright_photos():

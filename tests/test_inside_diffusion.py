@@ -71,6 +71,13 @@ def test_all_schedulers_begin_alike_and_part_ways(diffusion):
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_no_number_of_steps_ends_in_nothing(diffusion, scheduler):
+    for steps in range(1, 17):
+        *_, last = walk(diffusion, *nothing(16), steps=steps, scheduler=scheduler)
+        assert torch.isfinite(last.clean).all(), steps
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_every_scheduler_draws_from_a_gaussian_with_its_analytic_denoiser(scheduler):
     """For data N(m, s^2) the posterior mean is known; the walk must end with both."""
     mean, spread = 0.3, 0.2

@@ -9,6 +9,7 @@ from enhancers._torchvision import ensure_importable
 from eval import niqe as niqe_model
 from eval.metrics import (
     METRICS,
+    colour_shift,
     deviation,
     find,
     gmsd,
@@ -69,6 +70,13 @@ def test_error_in_one_channel_counts_a_third():
     assert psnr(flat((30, 0, 0)), flat(0)) == pytest.approx(10 * math.log10(65025 / 300))
 
 
+def test_colour_shift_is_that_of_the_worst_channel_and_of_the_mean_alone():
+    assert colour_shift(flat((101, 97, 102)), flat(100)) == 3
+    checks = flat(100).clone()
+    checks[:, ::2] += 10 / 255
+    assert colour_shift(checks, flat(105)) == pytest.approx(0, abs=1e-9)
+
+
 def test_unclipped_gaussian_noise_of_sigma_25_is_20_17_db():
     # Mid-grey is five sigma from black and white, so next to nothing is clipped. Rounding to
     # 8 bits adds a twelfth of a grey level squared.
@@ -92,6 +100,7 @@ def test_identical_pictures():
         "haarpsi": pytest.approx(1),
         "gmsd": pytest.approx(0, abs=1e-6),
         "hf_energy": 1,
+        "colour_shift": 0,
     }
 
 

@@ -1,7 +1,6 @@
 """Laws of the three networks, with small random ones: no trained weights are needed."""
 
 import json
-import math
 
 import pytest
 import torch
@@ -9,9 +8,18 @@ import torch.nn.functional as F
 from safetensors import safe_open
 
 from enhancers import NAMES, OPTIONS, load
+from enhancers.base import autocast
 from enhancers.degradations import darken
 from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler
-from enhancers.experts import DARKNESS, FAMILIES, HOLES, SURE, Experts, windows
+from enhancers.experts import (
+    COARSENESS,
+    COARSENESS_BONUS,
+    DARKNESS,
+    FAMILIES,
+    HOLES,
+    Experts,
+    windows,
+)
 from enhancers.gan import Discriminator, DiscriminatorConfig, Generator
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.layers import (
@@ -246,12 +254,13 @@ def test_one_step_refines_the_posterior_mean(folders):
     restored = diffusion.restore(
         degraded, steps=1, on_step=lambda i, n, preview: previews.append((i, n, preview))
     )
-    with torch.inference_mode():
-        mean = diffusion.mean.of(degraded, mask, whole).means(degraded, mask, whole).clamp(0, 1)
+    with torch.inference_mode(), autocast(diffusion.device):
+        mean = diffusion.mean.of(degraded, mask, whole).means(degraded, mask, whole)
+        mean = mean.float().clamp(0, 1)
         expected = diffusion.unet.predict(
             torch.zeros_like(degraded), torch.tensor([999]), torch.zeros(1), mean, degraded, mask
         )
-    assert torch.allclose(restored, expected.clamp(0, 1), atol=1e-5)
+    assert torch.allclose(restored, expected.float().clamp(0, 1), atol=1e-5)
     assert [(i, n) for i, n, _ in previews] == [(1, 2), (2, 2)]
     assert torch.allclose(previews[0][2], mean, atol=1e-6)
 
@@ -321,10 +330,10 @@ def test_holes_are_told_by_the_mask_and_the_rest_by_the_router(experts):
         assert experts.families(degraded, mask, whole).tolist() == [favourite, HOLES, favourite]
         first = (x[:1] for x in (degraded, mask, whole))
         assert experts.of(*first) is experts.ladders[favourite]
-    for certainty, expected in ((SURE - 0.01, 0), (SURE + 0.01, 1)):
-        experts.router.verdict[-1].weight.data.zero_()
-        logit = math.log(certainty / (1 - certainty))
-        experts.router.verdict[-1].bias.data = torch.tensor([0, logit, -100])
+    experts.router.verdict[-1].weight.data.zero_()
+    for lead, expected in ((0.1, 1), (-0.1, COARSENESS)):  # of softness, beyond the bonus
+        logits = [0, 5 + COARSENESS_BONUS + lead, 5, 0]
+        experts.router.verdict[-1].bias.data = torch.tensor(logits)
         assert experts.families(degraded[:1], mask[:1], whole[:1]).tolist() == [expected]
     assert len(experts.ladders) == len(FAMILIES)
 

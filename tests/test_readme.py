@@ -15,6 +15,7 @@ from eval.readme import (
     card_markdown,
     results_markdown,
     rewritten,
+    settings_markdown,
 )
 from eval.results import COLUMNS, read_results
 
@@ -43,11 +44,31 @@ def test_readme_and_model_cards_agree_with_the_leaderboard():
 def test_card_shows_one_model_beside_the_input():
     scores = (("vae", "", 29.0), ("gan", "realism=1", 28.0), ("input", "", 20.0))
     table = rows(*(("noise", 25.0, name, options, "psnr", v) for name, options, v in scores))
+    table = pd.concat([table, rows(("noise", 25.0, "vae", "", "colour_shift", 0.375))])
     markdown = card_markdown("vae", table)
     assert "| VAE | **29.00** |" in markdown
+    assert "| VAE | **0.38** |" in markdown.partition("Colour shift in levels of 255")[2]
+    assert "Colour shift" not in results_markdown(table)
     assert "| Degraded input |" in markdown
     assert "GAN" not in markdown
     assert re.search(r"[\d,]+ batches, [\d,]+ crops, [\d.]+ minutes on ", markdown)
+
+
+def test_card_compares_a_models_settings_on_the_photos_they_share():
+    measured = [
+        ("noise", 25.0, "diffusion", "steps=16", "psnr", 27.0),
+        ("noise", 25.0, "diffusion", "steps=1", "psnr", 29.0),
+        ("noise", 25.0, "diffusion", "steps=1", "niqe", 4.0),
+        ("noise", 25.0, "diffusion", "steps=1", "mse", 99.0),
+        ("blur", 1.6, "diffusion", "steps=1", "psnr", 11.0),
+    ]
+    table = pd.concat([rows(*measured, photos=3), rows(measured[1]).assign(image="alone")])
+    (shown,) = settings_markdown(table)
+    assert "Noise 25" in shown
+    lines = [line for line in shown.splitlines() if line.startswith("|")]
+    assert lines[0] == "|  | PSNR |"  # the only metric that both settings have
+    assert lines[2:] == ["| steps=1 | 30.00 |", "| steps=16 | 28.00 |", "| *photos* | 3 |"]
+    assert settings_markdown(rows(("noise", 25.0, "vae", "", "psnr", 29.0))) == []
 
 
 def test_other_options_and_other_datasets_stay_on_the_leaderboard():
@@ -80,6 +101,16 @@ def test_table_shows_means_and_intervals_and_marks_the_best_and_the_tied():
     assert "| noise 25 |" in markdown
     assert "| *photos* | 9 |" in markdown
     assert "MSE" not in markdown
+
+
+def test_models_stand_below_whatever_order_they_were_measured_in():
+    measured = [("noise", 25.0, name, "", "psnr", 20.0) for name in ("vae", "input", "gan", "nlm")]
+    labels = [
+        line.split(" | ")[0]
+        for line in results_markdown(rows(*measured)).splitlines()
+        if line.startswith("| ")
+    ]
+    assert labels[2:] == ["| Degraded input", "| Non-local means", "| VAE", "| GAN", "| *photos*"]
 
 
 def test_one_photo_has_no_interval_and_no_winner():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -21,6 +22,10 @@ from ui import job, limits
 from ui.job import DAMAGE, DEGRADED, REFERENCE
 from ui.restore import for_people, photo_input
 from ui.runner import Runner
+
+CANCEL_S = 1
+"""Seconds after which a cancelled request is noticed: a run can end only where it yields, and
+Gradio makes every output anew each time."""
 
 
 @for_people
@@ -76,6 +81,7 @@ def add_endpoints(runner: Runner) -> None:
         seed = job.check_seed(seed)
         report = {"input": _finite(job.scores(task.degraded, task))}
         files = dict.fromkeys(names)
+        yielded = time.monotonic()
         with (
             tempfile.TemporaryDirectory() as folder,
             closing(runner.run(task.degraded, task.mask, seed=seed, options=options)) as updates,
@@ -83,7 +89,9 @@ def add_endpoints(runner: Runner) -> None:
             for update in updates:
                 event = update.event
                 if event is None or event.restored is None:
-                    yield gr.skip()  # a run can be cancelled only where it yields
+                    if time.monotonic() - yielded > CANCEL_S:
+                        yield gr.skip()
+                        yielded = time.monotonic()
                     continue
                 spec = runner.enhancers[event.name].spec
                 meta = job.metadata(task, spec, seed, options.get(event.name, {}))

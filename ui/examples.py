@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.util
 import shutil
@@ -53,6 +54,7 @@ def folder() -> Path:
     spec = importlib.util.find_spec("skimage")  # importing it would take a second
     source = Path(spec.submodule_search_locations[0]) / "data"
     target = Path(tempfile.mkdtemp(prefix="triptych-examples-"))
+    atexit.register(shutil.rmtree, target)
     (target / "thumbnails").mkdir()
     for example in EXAMPLES:
         shutil.copy(source / example.file, target)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from enhancers.base import Enhancer, Option
+from eval.memory import release
 from ui.cache import Cache, key_of
 from ui.line import Line
 from ui.zerogpu import is_lent, lend_gpu
@@ -113,14 +114,16 @@ class Runner:
                 while not place.wait(HEARTBEAT):
                     if stop.is_set():
                         return
+                ended = None
                 try:
                     for name in clock.order:
                         self._restore(
                             chosen[name], degraded, mask, seed, options[name], events.put, stop
                         )
-                    events.put(None)
                 except Exception as error:
-                    events.put(error)
+                    ended = error
+                release()
+                events.put(ended)
 
         context = contextvars.copy_context()  # knows whose request this is
         threading.Thread(target=context.run, args=(work,), daemon=True, name="restore").start()

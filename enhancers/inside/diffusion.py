@@ -103,7 +103,8 @@ def walk(
     generator = randomness(seed)
     state = torch.randn(degraded.shape, generator=generator).to(seen.degraded)
     estimate = diffusion.estimate(seen.degraded, seen.mask)
-    more = {"eta": 1.0, "generator": generator} if scheduler == "ancestral" else {}
+    # Not quite 1: from pure noise the rest under DDIM's root is zero, and may round to below it.
+    more = {"eta": 0.9999, "generator": generator} if scheduler == "ancestral" else {}
     for i, timestep in enumerate(sampler.timesteps):
         now = Noisy(int(timestep), float(signals[timestep]), state.cpu())
         clean = _denoised(diffusion, now, estimate, seen)

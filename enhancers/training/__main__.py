@@ -32,14 +32,14 @@ def main(argv: list[str] | None = None) -> int:
         "--start",
         type=Path,
         metavar="DIR",
-        help="trained VAE to begin as, like assets/weights/vae; diffusion may go on as "
-        "assets/weights/diffusion too",
+        help="trained VAE or diffusion model to begin as, like assets/weights/vae; a GAN that "
+        "does meets its discriminator at once",
     )
     parser.add_argument(
         "--only",
-        choices=[*FAMILIES, "unet"],
-        help="train one part of what --start gives: the expert for a family of damage, or "
-        "diffusion's UNet",
+        choices=[*FAMILIES, "ladders", "unet"],
+        help="train one part of what --start gives: the expert for a family of damage, or of "
+        "diffusion all ladders or the UNet",
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seed", type=int, default=0)

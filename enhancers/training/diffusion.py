@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from enhancers.base import autocast
-from enhancers.diffusion import RestorationDiffusion, RestorationUNet, make_scheduler
-from enhancers.experts import Experts, load_experts
+from enhancers.diffusion import (
+    RestorationDiffusion,
+    RestorationUNet,
+    make_scheduler,
+    trust_in_state,
+)
+from enhancers.experts import Experts
 from enhancers.ladder import Ladder, LadderConfig
 from enhancers.training.data import Batch
 from enhancers.training.losses import log_mse
@@ -26,7 +31,7 @@ class DiffusionRecipe(Recipe):
 
     mean_share = 0.1
     """Share of the run in which the UNet sees pure noise alone."""
-    pure_noise = 0.4
+    pure_noise = 0.25
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
     trains_mean = trains_unet = True
@@ -43,17 +48,18 @@ class DiffusionRecipe(Recipe):
 
     def begin_as(self, folder: Path) -> None:
         """Begin with the ladders of a trained VAE, or as a trained diffusion model."""
-        if not (folder / "unet").is_dir():
-            super().begin_as(folder)
-            return
-        self.take(load_experts(Ladder, folder / "mean"))
-        unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
-        self.network.unet.load_state_dict(unet.state_dict())
+        super().begin_as(folder)
+        if (folder / "unet").is_dir():
+            unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+            self.network.unet.load_state_dict(unet.state_dict())
+            self.mean_share = 0.0
 
     def train_only(self, part: str) -> None:
-        """Hold everything but one expert, or everything but the UNet (`unet`)."""
+        """Hold everything but one expert, the ladders (`ladders`), or the UNet (`unet`)."""
         self.trains_mean, self.trains_unet = part != "unet", part == "unet"
-        if self.trains_unet:
+        if part == "ladders":
+            self.network.unet.requires_grad_(False)
+        elif part == "unet":
             self.network.mean.requires_grad_(False)
         else:
             super().train_only(part)
@@ -71,8 +77,13 @@ class DiffusionRecipe(Recipe):
             losses.append(log_mse(estimate, batch.clean, floor).mean())
         if self.trains_unet:
             pure_noise = 1 if progress < self.mean_share else self.pure_noise
-            denoised, pure = self._denoised(batch, estimate.detach(), pure_noise, trainer)
-            losses.append(log_mse(denoised, batch.clean, floor).mean())
+            denoised, timestep = self._denoised(batch, estimate.detach(), pure_noise, trainer)
+            # The less there is left to correct, the lower the floor: the error of almost clean
+            # states would otherwise be below it from the start, and their noise would stay.
+            alpha_bar = self.scheduler.alphas_cumprod.to(denoised)[timestep]
+            left = 1 - trust_in_state(alpha_bar)
+            losses.append(log_mse(denoised, batch.clean, floor * left).mean())
+            pure = alpha_bar == 0
             error = log_mse(denoised.detach(), batch.clean)
             if pure.any():
                 log["log_mse_first_step"] = error[pure].mean()
@@ -85,7 +96,7 @@ class DiffusionRecipe(Recipe):
     def _denoised(
         self, batch: Batch, estimate: Tensor, pure_noise: float, trainer: Trainer
     ) -> tuple[Tensor, Tensor]:
-        """Predict the clean photos from random steps, and say which were of pure noise, (N,)."""
+        """Predict the clean photos from random steps, and say which these were, (N,)."""
         n = len(estimate)
         last = self.scheduler.config.num_train_timesteps - 1
         draws = torch.rand(2, n, generator=trainer.generator, device=trainer.device)
@@ -97,7 +108,7 @@ class DiffusionRecipe(Recipe):
             denoised = self._predict(
                 self.network, state, timestep, estimate, batch.degraded, batch.mask
             )
-        return denoised.float(), pure
+        return denoised.float(), timestep
 
     def restore(
         self,

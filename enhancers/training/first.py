@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from enhancers.experts import DARKNESS, GRAIN, HOLES, Router
+from enhancers.experts import DARKNESS, GRAIN, HOLES, WINDOW, Router, windows
 from enhancers.layers import Lift, describe, undarkened
 from enhancers.training.data import Mixture
 
 DARK_SHARE = 0.25
 """Of the photos drawn. The more there are, the more of the truly dark photos are brightened, and
 the more good photos of dark things are spoilt."""
+
+ROUTER_CROP = 2 * WINDOW
+"""Side of the router's crops: four windows."""
 
 
 def fit_lift(lift: Lift, mixture: Mixture, steps: int) -> float:
@@ -36,9 +39,11 @@ def fit_lift(lift: Lift, mixture: Mixture, steps: int) -> float:
     return float(error.detach())
 
 
-def fit_router(router: Router, mixture: Mixture, steps: int, size: int = 64) -> float:
-    """Fit to the families of crops of `size` pixels; returns the share of the last told right.
+def fit_router(router: Router, mixture: Mixture, steps: int) -> float:
+    """Fit to the families of crops; returns the share of the last ones told right.
 
+    The crops, of `ROUTER_CROP` pixels, are seen as photos are, by several windows: a smooth window
+    alone tells nothing, and a router that learnt from single ones doubts whole photos too.
     Undamaged crops count as grain: of all experts, that for noise of any strength leaves a good
     photo alone best. So do dark ones, which come here only where their darkness is in doubt.
     """
@@ -46,11 +51,11 @@ def fit_router(router: Router, mixture: Mixture, steps: int, size: int = 64) -> 
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     right = torch.tensor(0.5)
     for _ in range(steps):
-        batch = mixture.batch(24, size)
+        batch = mixture.batch(12, ROUTER_CROP)
         clean = (batch.degraded == batch.clean).flatten(1).all(1)
         family = torch.where(clean | (batch.family == DARKNESS), GRAIN, batch.family)
         told = family != HOLES
-        logits = router(batch.degraded[told][:, None])
+        logits = router(windows(batch.degraded[told]))
         loss = F.cross_entropy(logits, family[told])
         optimizer.zero_grad()
         loss.backward()

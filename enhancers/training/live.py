@@ -27,8 +27,6 @@ SIDE, TEST_SIDE = 512, 256
 """Pixels: photos are shrunk to the first, and the middle of the test photo is shown."""
 INTERVAL = 2.0
 """Seconds of training between two moments that are shown."""
-ROUTED = ("blur", "motion", "lowres", "jpeg", "mixed")
-"""Damage whose layers the router must learn to choose; it chooses those for grain untaught."""
 
 LADDER = LadderConfig(widths=(32, 24, 16), latents=(4, 4, 12))
 DISCRIMINATOR = DiscriminatorConfig(widths=(16, 24, 32))
@@ -96,7 +94,7 @@ def train(
             val_photos=1,
             val_size=min(TEST_SIDE, *fitted(test, TEST_SIDE * 3 // 2).shape[-2:]),
             lift_steps=150 if damage == "dark" else 1,
-            router_steps=30 if damage in ROUTED else 0,
+            router_steps=0,
             damage=damage,
         )
         loop = Loop(tiny_recipe(model), settings, say=lambda line: None)

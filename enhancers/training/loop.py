@@ -26,7 +26,7 @@ from enhancers.base import autocast
 from enhancers.experts import FAMILIES, Experts
 from enhancers.images import quantise
 from enhancers.layers import exposure, filled
-from enhancers.training.data import SHARES, Mixture, read_photos, shares_of
+from enhancers.training.data import FAMILY, SHARES, Mixture, read_photos, shares_of
 from enhancers.training.first import fit_lift, fit_router
 from enhancers.training.recipe import Recipe, Trainer
 from enhancers.weights import write_training
@@ -54,7 +54,8 @@ class Settings:
     start: Path | None = None
     """Folder of a trained VAE, or diffusion model, to begin as; None: begin at random."""
     only: str | None = None
-    """The one part to train: a family of damage, for its expert, or `unet`; None: everything."""
+    """The one part to train: a family of damage, for its expert, or of diffusion all `ladders` or
+    the `unet`; None: everything."""
     damage: str | None = None
     """The one kind of damage to train for and to validate; None: all, as in `data.SHARES`."""
 
@@ -134,17 +135,20 @@ class Loop(Trainer):
     def run(self) -> dict[str, float] | None:
         """Train to the end; returns the last validation, PSNR in dB per degradation.
 
-        Asked to stop, it leaves a checkpoint and returns None.
+        Asked to stop, it leaves a checkpoint and returns None. Either way the group of processes,
+        if there is one, is ended.
         """
+        scores = None
         for _ in self.steps():
             pass
-        if self.progress < 1:
-            return None
-        self._save()
-        scores = self.validate()
-        if self.main:
-            self.recipe.export(self.average, self.settings.out / "export")
-            write_training(self.settings.out / "export", self._summary(scores))
+        if self.progress >= 1:
+            self._save()
+            scores = self.validate()
+            if self.main:
+                self.recipe.export(self.average, self.settings.out / "export")
+                write_training(self.settings.out / "export", self._summary(scores))
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
         return scores
 
     def steps(self) -> Iterator[dict[str, Tensor]]:
@@ -321,8 +325,8 @@ def validation_set(
 ) -> dict[str, tuple[Tensor, ...]]:
     """Validation photos under every degradation at its middle severity, and undamaged.
 
-    Whole photos are damaged, then cropped at the centre: clean, family of the damage as the
-    router sees it, degraded, mask, exposure.
+    Whole photos are damaged, then cropped at the centre: clean, family of the damage (as the
+    router sees it, unless all are of one kind), degraded, mask, exposure.
     """
     photos, _ = read_photos(settings.val, torch.device("cpu"))
     photos = photos[:: max(1, len(photos) // settings.val_photos)][: settings.val_photos]
@@ -340,7 +344,11 @@ def validation_set(
             degraded = filled(degraded, mask)
             whole = [x.to(device) for x in (degraded, mask, exposure(degraded, mask))]
             clean, *crops = (_centre(x, settings.val_size) for x in (clean, degraded, mask))
-            parts.append([clean, experts.families(*whole).cpu(), *crops, whole[-1].cpu()])
+            if settings.damage is None:
+                family = experts.families(*whole).cpu()
+            else:
+                family = torch.tensor([FAMILY[settings.damage]])
+            parts.append([clean, family, *crops, whole[-1].cpu()])
         pairs[name] = tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
     return pairs
 

@@ -9,8 +9,10 @@ FLOOR = 4e-5
 """Mean squared error (44 dB) around which a photo ceases to pull."""
 
 
-def log_mse(restored: Tensor, clean: Tensor, floor: float = FLOOR) -> Tensor:
+def log_mse(restored: Tensor, clean: Tensor, floor: float | Tensor = FLOOR) -> Tensor:
     """Per-photo log of the mean squared error, (N,), in nats; the PSNR up to a factor.
+
+    floor: added to the error, one for all photos or one for each, (N,).
 
     Photos pull about equally hard, whatever their damage; an absolute error would let the
     strongest damage drown the rest (Chu et al. 2021, NAFNet's PSNRLoss).

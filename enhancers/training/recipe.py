@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from enhancers.experts import FAMILIES, Experts, load_experts
+from enhancers.ladder import Ladder
 from enhancers.training.data import Batch
 from enhancers.training.losses import annealed_floor
 from enhancers.vae import VAE
@@ -59,13 +60,14 @@ class Recipe(ABC):
         return self.network
 
     def begin_as(self, folder: Path) -> None:
-        """Begin with the ladders of a trained VAE, at half the learning rate."""
-        self.take(load_experts(VAE, folder))
+        """Begin with the ladders of a trained VAE or diffusion model, at half the learning rate.
 
-    def take(self, trained: Experts) -> None:
-        """Begin with the weights of trained ladders, at half the learning rate."""
-        own = self.experts.state_dict().keys()
-        state = {key: value for key, value in trained.state_dict().items() if key in own}
+        What those lack, as the mean's ladders do the VAE's priors, stays as it is.
+        """
+        mean = folder / "mean"
+        trained = load_experts(Ladder, mean) if mean.is_dir() else load_experts(VAE, folder)
+        state = self.experts.state_dict()
+        state |= {key: value for key, value in trained.state_dict().items() if key in state}
         self.experts.load_state_dict(state)
         self.warm, self.learning_rate = True, self.learning_rate / 2
 
