@@ -8,13 +8,15 @@ from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import skimage.data
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from enhancers import load
-from enhancers.degradations import degrade
+from enhancers.degradations import degrade, gaussian_blur
 from enhancers.diffusion import RestorationUNet
 from enhancers.experts import DARKNESS, FAMILIES, HOLES, Router, windows
 from enhancers.gan import DiscriminatorConfig
@@ -102,8 +104,51 @@ def test_every_kind_of_damage_enters_training(photos, kind):
     assert changed.all() if kind != "clean" else not changed.any()
     assert bool(batch.mask.any()) == (kind == "scratches")
     for photo in (batch.clean, batch.degraded):
-        assert photo.min() >= 0
-        assert photo.max() <= 1
+        within = ((photo >= 0) & (photo <= 1)).flatten(1).all(1)
+        assert within.all() or (photo is batch.degraded and kind == "noise")
+
+
+def test_now_and_then_noise_goes_beyond_what_a_file_can_hold():
+    black = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    noisy = Mixture([black], 0, {"noise": 1.0}).batch(400, 8).degraded
+    assert 0.05 < float((noisy < 0).flatten(1).any(1).float().mean()) < 0.15
+
+
+def test_blurred_photos_have_a_little_grain_or_none():
+    grey = torch.full((3, 64, 64), 128, dtype=torch.uint8)
+    for kind in ("blur", "motion"):
+        degraded = Mixture([grey], 0, {kind: 1.0}).batch(400, 32).degraded
+        sigmas = 255 * degraded.std((1, 2, 3))
+        assert 0.15 < float((sigmas < 0.2).float().mean()) < 0.45
+        assert 0.12 < float(((1 < sigmas) & (sigmas < 3)).float().mean()) < 0.25
+        assert sigmas.max() < 11
+
+
+def test_crops_are_damaged_as_parts_of_whole_photos():
+    photo = torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8)
+    mixture = Mixture([photo], 0, {"blur": 1.0})
+    sigma = torch.full((1,), 1.6)
+    whole = gaussian_blur(photo[None] / 255, sigma)[0]
+    mixture._edited = lambda *pictures: pictures
+    mixture._uniform = lambda n, low, high: torch.full((n,), 1.6 if high == 4 else 0.0)
+    blurred = mixture.batch(8, 48).degraded  # turns and mirror images of squares of the whole
+    squares = [whole[:, y : y + 48, x : x + 48] for y in range(16, 33) for x in range(16, 33)]
+    possible = torch.stack(squares)
+    possible = torch.cat([possible.rot90(k, (2, 3)) for k in range(4)])
+    possible = torch.cat([possible, possible.flip(3)])
+    for crop in blurred:
+        assert (possible - crop).abs().flatten(1).amax(1).min() < 0.6 / 255
+
+
+def test_crops_are_squares_of_the_photo_mirrored_and_turned():
+    photo = torch.randint(0, 256, (3, 10, 12), dtype=torch.uint8)
+    crops = (Mixture([photo], 0)._crops(np.zeros(200, int), 8) * 255).round().to(torch.uint8)
+    squares = [photo[:, y : y + 8, x : x + 8] for y in range(3) for x in range(5)]
+    turned = [s.rot90(k, (1, 2)) for s in squares for k in range(4)]
+    possible = torch.stack([*turned, *(s.flip(2) for s in turned)])
+    found = (crops[:, None] == possible).flatten(2).all(2)
+    assert found.any(1).all()
+    assert len(found.int().argmax(1).unique()) > 80  # of 120
 
 
 def test_damage_is_drawn_by_its_share(photos):
@@ -126,7 +171,11 @@ def test_photos_of_one_family_stand_together_and_clean_ones_in_four(photos):
 
 def test_photos_smaller_than_a_crop_are_extended():
     tiny = torch.randint(0, 255, (3, 20, 9), dtype=torch.uint8)
-    assert Mixture([tiny], 0).batch(2, 32).clean.shape == (2, 3, 32, 32)
+    crops = (Mixture([tiny], 0)._crops(np.zeros(20, int), 32) * 255).round().to(torch.uint8)
+    whole = F.pad(tiny[None].float(), (0, 23, 0, 12), mode="replicate")[0].to(torch.uint8)
+    turned = [whole.rot90(k, (1, 2)) for k in range(4)]
+    possible = torch.stack([*turned, *(photo.flip(2) for photo in turned)])
+    assert (crops[:, None] == possible).flatten(2).all(2).any(1).all()
 
 
 def test_a_folder_without_photos_is_refused(tmp_path):
@@ -253,6 +302,15 @@ def test_a_run_may_train_one_part(photos, tmp_path, model, part):
     assert (loop.mixture.batch(64, 32).family == index).all()
     assert set(loop.mixture.shares) == {*FAMILIES[part], "clean"}
     assert sum(loop.mixture.shares.values()) == pytest.approx(1)
+
+
+def test_batches_and_crops_are_as_large_as_asked(photos, tmp_path):
+    loop = Loop(small("vae"), settings("vae", photos, tmp_path, 5, batch=3, crop=40))
+    drawn = []
+    draw = loop.mixture.batch
+    loop.mixture.batch = lambda n, size: drawn.append((n, size)) or draw(n, size)
+    loop.run()
+    assert drawn == 5 * [(3, 40)]
 
 
 def test_one_part_needs_the_rest(photos, tmp_path):
@@ -392,12 +450,13 @@ def test_discriminator_learns_to_tell_real_from_fake(photos, tmp_path):
 
 def test_tone_curve_learns_to_lift_dark_photos(photos):
     lift = small("vae").network.lift
-    mixture = Mixture(read_photos(photos, CPU)[0], 0)
+    photos, _ = read_photos(photos, CPU)
+    mixture = Mixture(photos, 0)
     torch.manual_seed(0)
     fit_lift(lift.requires_grad_(True), mixture, 300)
     assert not any(p.requires_grad for p in lift.parameters())
     generator = torch.Generator().manual_seed(0)
-    for photo in mixture.photos:
+    for photo in photos:
         clean = photo[None].float() / 255
         mask = torch.zeros_like(clean[:, :1])
         assert torch.equal(lift(clean, exposure(clean, mask)), clean)

@@ -48,6 +48,10 @@ class Settings:
     checkpoint_minutes: float = 2.0
     val_photos: int = 8
     val_size: int = 192
+    batch: int | None = None
+    """Crops in a batch, until the late ones; None: `Recipe.batch_size`."""
+    crop: int | None = None
+    """Side of all crops in pixels; None: as `Recipe.crop` and `Recipe.late_crop` say."""
     clip_norm: float = 1.0
     lift_steps: int = 2500
     router_steps: int = 1500
@@ -75,6 +79,10 @@ class Loop(Trainer):
         if (settings.minutes is None) == (settings.steps is None):
             raise ValueError("Expected either minutes or steps as the length of the run.")
         self.recipe, self.settings, self.say = recipe, settings, say
+        if settings.batch is not None:
+            recipe.batch_size = settings.batch
+        if settings.crop is not None:
+            recipe.crop = recipe.late_crop = settings.crop
         self.accelerator = Accelerator(cpu=settings.device == "cpu")
         self.device = self.accelerator.device
         rank = self.accelerator.process_index
