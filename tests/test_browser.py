@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import DESKTOP, PHONE, serve
+from fakes import fake_enhancers
 from PIL import Image
 
 import enhancers
@@ -14,10 +16,17 @@ from enhancers import images
 from ui import job
 from ui.examples import EXAMPLES
 from ui.first import SIDE
+from ui.runner import Runner
 
 pytestmark = pytest.mark.browser
 
 WIDE = {"width": 2560, "height": 1300}
+SHIFTS = """() => {
+  const observer = new PerformanceObserver(() => {});
+  observer.observe({ type: "layout-shift", buffered: true });
+  return observer.takeRecords().flatMap(({ sources }) =>
+    sources.map(({ node }) => node?.outerHTML));
+}"""
 WEIGHTS = Path(enhancers.__file__).parents[1] / "assets" / "weights"
 
 
@@ -52,6 +61,13 @@ def test_from_upload_to_download(visit, server, photo, tmp_path, viewport):
     ]
     assert "no gain over the input" in table["GAN"][0]
     assert visitor.size()[0] <= viewport["width"]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_moves_while_the_page_opens(visit, server, viewport):
+    visitor = visit(server.url, viewport)
+    visitor.wait_for("#restore", "(")  # the methods have been timed
+    assert visitor.page.evaluate(SHIFTS) == []
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE, WIDE], ids=["desktop", "phone", "wide"])
@@ -155,6 +171,36 @@ def test_restore_right_after_a_change_is_not_lost(visit, server):
     visitor.wait_for("#status", "Done in")
     assert len(visitor.table()) == 5
     visitor.wait_for(".caption", "451×300, JPEG 20")
+
+
+def test_a_run_may_be_over_before_the_click_is_answered(visit, monkeypatch):
+    answered = threading.Event()
+
+    def warm_up(runner):
+        answered.wait()
+        runner.warmed.set()
+
+    monkeypatch.setattr(Runner, "warm_up", warm_up)  # until then the page listens to the server
+    joined = """() => performance.getEntriesByType("resource").filter(
+      ({ name }) => name.includes("queue/join")).length > 1"""
+    serving = serve(fake_enhancers())
+    visitor = visit(next(serving).url)
+
+    def answer_late(route):
+        answer = route.fetch()
+        visitor.page.wait_for_timeout(2000)
+        route.fulfill(response=answer)
+
+    try:
+        visitor.page.wait_for_function(joined)
+        visitor.page.route("**/queue/join*", answer_late, times=1)
+        visitor.restore()
+        for name in ("vae", "gan", "diffusion"):
+            visitor.page.locator(f"#viewer [data-key={name}][data-state=shown]").wait_for()
+            assert visitor.page.locator(f"#download-{name}").is_enabled()
+    finally:
+        answered.set()
+        serving.close()
 
 
 def test_a_change_stops_the_run_and_clears_its_results(visit, slow_server):

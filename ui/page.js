@@ -1,4 +1,7 @@
 () => {
+  // Gradio runs this once all parts are there; until then the page stays hidden.
+  document.documentElement.classList.add("whole");
+
   // What Gradio leaves out: names of the example buttons.
   const nameExamples = () => {
     document.querySelectorAll("#examples button").forEach((button, index) => {

@@ -300,6 +300,8 @@ def restore_tab(runner: Runner) -> Form:
                     if view.panels:
                         updates |= shown(panels, view.panels, began)
                     yield updates
+            # Of updates that arrive before the answer to the click, Gradio shows only the last.
+            yield shown(panels, panels, began)
 
     @for_people
     def spread(photo, how, degradation, severity, damage_seed, reference, mask, seed, *values):

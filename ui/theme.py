@@ -29,6 +29,9 @@ HEAD = f"<script>window.triptychExamples = {json.dumps([e.title for e in EXAMPLE
 JS = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 
 CSS = """
+/* Gradio puts in the parts one by one, as their scripts come, and each moves those below it. */
+html:not(.whole) :is(main.contain, footer) { visibility: hidden; max-height: 0; }
+
 /* Gradio hides what overflows, and nothing can stick inside such a box. */
 .gradio-container { max-width: 2400px !important; margin: 0 auto; overflow: visible !important; }
 .gradio-container .html-container { padding: 0 !important; }

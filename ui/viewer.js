@@ -298,7 +298,8 @@ class Viewer {
       button.ariaPressed = this.mode === "one" && index === this.single;
     });
     const percent = (100 * scale) / this.unit;
-    this.find(".zoom").textContent = `${percent < 10 ? percent.toFixed(1) : Math.round(percent)}%`;
+    const text = `${percent < 10 ? percent.toFixed(1) : Math.round(percent)}%`;
+    this.find(".zoom").textContent = this.frames.some(({ picture }) => picture) ? text : "";
     // Where a finger has nothing to do here, it scrolls the page.
     this.stage.dataset.touch = this.loupe || this.tool !== "pan" || scale > this.fit * 1.001;
     this.legend();
