@@ -21,10 +21,10 @@ from enhancers.weights import save_network
 
 TEMPERS = {
     "grain": (0.5, 1.0),
-    "softness": (0.6, 0.2),
-    "coarseness": (0.7, 0.5),
-    "blocks": (0.6, 0.5),
-    "darkness": (1.0, 0.75),
+    "softness": (0.8, 0.5),
+    "coarseness": (0.7, 0.7),
+    "blocks": (0.5, 1.0),
+    "darkness": (0.5, 1.0),
     "holes": (0.6, 0.2),
 }
 """Families whose own layers are exported this far towards the adversarial weights, and with this
@@ -170,9 +170,10 @@ class GANRecipe(Recipe):
         mask: Tensor,
         exposure: Tensor,
     ) -> Tensor:
-        """Restore with fixed noise, or without it in the first phase."""
+        """Restore with fixed noise, tempered as exported, or without noise in the first phase."""
         noise = torch.zeros_like(mask)
         if self.faithful is not None:
+            network = self.tempered(network)
             noise = torch.randn(mask.shape, generator=randomness(0)).to(mask)
         return network(families, Generator.forward, degraded, mask, exposure, noise)
 
