@@ -86,8 +86,10 @@ def test_the_test_photo_is_not_trained_on(loops):
     moment = next(live.train("vae", "noise", [grey, *PHOTOS], steps=1))
     assert moment.clean.shape == (1, 3, 64, 64)
     assert torch.equal(moment.clean, torch.full_like(moment.clean, 128 / 255))
-    assert len(loops[0].mixture.photos) == 2
-    assert all(photo.float().std() > 10 for photo in loops[0].mixture.photos)
+    mixture = loops[0].mixture
+    assert len(mixture.sides) == 2
+    photos = mixture.pixels.tensor_split(mixture.starts[1:].tolist())
+    assert all(photo.float().std() > 10 for photo in photos)
 
 
 @pytest.mark.parametrize("damage", ["noise", "blur", "jpeg", "scratches"])
