@@ -42,8 +42,11 @@ def main(argv: list[str] | None = None) -> int:
         "diffusion all ladders or the UNet",
     )
     parser.add_argument("--batch", type=int, help="crops in a batch: some hundred suit a large GPU")
-    parser.add_argument("--crop", type=int, help="side of the crops, divisible by 8; unless given, "
-                        "64 pixels, and 96 in the last fifth")  # fmt: skip
+    parser.add_argument(
+        "--crop",
+        type=int,
+        help="side of the crops, divisible by 8; unless given, 64 pixels, and 96 in the last fifth",
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="processor threads to use")

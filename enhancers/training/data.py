@@ -43,7 +43,6 @@ FAMILY = {kind: i for i, members in enumerate(FAMILIES.values()) for kind in mem
 UNDAMAGED = 0.06
 """Share of undamaged photos where one family is trained alone."""
 
-
 MARGIN = 16
 """Pixels around a crop that damage may draw on, as it does in whole photos.
 
@@ -156,15 +155,9 @@ class Mixture:
                 thumbnails[chosen], peaks[chosen], grain[chosen] = whole
             elif kind == "scratches":
                 result, mask[chosen] = self._scratches(clean[chosen])
-            elif kind in ("noise", "shot"):
-                result = getattr(self, f"_{kind}")(clean[chosen])
             else:
                 result = getattr(self, f"_{kind}")(wide[chosen], size)
-            rounded = quantise(result)
-            if kind == "noise":
-                float_noise = self._where(len(chosen), UNCLIPPED).view(-1, 1, 1, 1)
-                rounded = torch.where(float_noise, result, rounded)
-            degraded[chosen] = rounded
+            degraded[chosen] = result if kind == "noise" else quantise(result)
         family = torch.from_numpy(family).to(self.device)
         return Batch(clean, degraded, mask, describe(thumbnails, peaks, grain), family)
 
@@ -229,11 +222,14 @@ class Mixture:
         x = torch.lerp(soft, x, 2 * sharpness - 1)
         return x.clamp(0, 1), *(edit(part).clamp(0, 1) for part in whole)
 
-    def _noise(self, x: Tensor) -> Tensor:
-        return deg.add_noise(x, self._uniform(len(x), 0, 55), self.generator)
+    def _noise(self, x: Tensor, size: int) -> Tensor:
+        """Noise, rounded as files are or, now and then, not."""
+        x = deg.add_noise(_cut(x, size), self._uniform(len(x), 0, 55), self.generator)
+        unclipped = self._where(len(x), UNCLIPPED).view(-1, 1, 1, 1)
+        return torch.where(unclipped, x, quantise(x))
 
-    def _shot(self, x: Tensor) -> Tensor:
-        return deg.add_shot_noise(x, self._uniform(len(x), 0, 55), self.generator)
+    def _shot(self, x: Tensor, size: int) -> Tensor:
+        return deg.add_shot_noise(_cut(x, size), self._uniform(len(x), 0, 55), self.generator)
 
     def _blur(self, x: Tensor, size: int) -> Tensor:
         return self._little_grain(_cut(deg.gaussian_blur(x, self._uniform(len(x), 0.3, 4)), size))
