@@ -1,14 +1,16 @@
-"""The diffusion model: a diffusers UNet2DModel and DDIM scheduler, conditioned on the photo.
+"""The diffusion model: a diffusers UNet2DModel and scheduler, conditioned on the photo.
 
 A ladder first estimates the mean of all plausible photos; beside it, the UNet predicts the clean
 photo from the noisy state. At the first step the state is pure noise and says nothing, so the
-prediction is that mean, refined, the best in PSNR; further steps of DDIM (Song et al. 2021) walk
-to one of the plausible photos.
+prediction is that mean, refined, the best in PSNR; further steps of SDE-DPM-Solver++ (Lu et al.
+2022) walk to one of the plausible photos. The fresh noise of every step corrects what the steps
+before got wrong; without it, smooth surfaces keep grain of the first noise.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +21,7 @@ from enhancers._torchvision import ensure_importable
 
 ensure_importable()
 
-from diffusers import DDIMScheduler, UNet2DModel  # noqa: E402
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
 from diffusers.models.resnet import ResnetBlock2D  # noqa: E402
 
@@ -29,7 +31,7 @@ from enhancers.ladder import DETAIL_SCALE, Ladder, LadderConfig, detail  # noqa:
 from enhancers.layers import exposure, kaiming  # noqa: E402
 from enhancers.weights import read_spec  # noqa: E402
 
-SIGMA_MIN, SIGMA_MAX = 0.01, 3.0
+SIGMA_MIN, SIGMA_MAX = 0.01, 1.0
 """Noise-to-signal ratio of the first and the last but one training step, photos in [-1, 1]."""
 
 SIGMA_TRUST = 0.1
@@ -37,6 +39,9 @@ SIGMA_TRUST = 0.1
 
 STEP_SCALE = 0.1
 """Photos differ from their estimate by about this much: the size of the UNet's output."""
+
+STRIP = 256
+"""Rows of a photo that one solver walks with."""
 
 WEIGHTS = ("mean/model.safetensors", "unet/diffusion_pytorch_model.safetensors")
 
@@ -153,7 +158,7 @@ def _gain(name: str) -> float:
 
 
 def make_scheduler(timesteps: int = 1000) -> DDIMScheduler:
-    """Return a DDIM scheduler whose noise-to-signal ratio grows geometrically, then to infinity.
+    """Return the scheduler of training, of geometric noise-to-signal ratios, infinity the last.
 
     Beside a degraded photo, noise far above the degradation's own says nothing and noise far
     below it nothing new; equal ratios per step spread the steps over the range between. The last
@@ -175,8 +180,22 @@ def make_scheduler(timesteps: int = 1000) -> DDIMScheduler:
     )
 
 
+def make_solver(
+    config: Mapping, steps: int, algorithm: str = "sde-dpmsolver++"
+) -> DPMSolverMultistepScheduler:
+    """Return a scheduler of sampling, of second order, for what a training scheduler's teaches.
+
+    It remembers its last step, so every photo, or part of one, needs its own.
+    """
+    solver = DPMSolverMultistepScheduler.from_config(
+        config, algorithm_type=algorithm, solver_order=2, final_sigmas_type="zero"
+    )
+    solver.set_timesteps(steps)
+    return solver
+
+
 class DiffusionEnhancer(Enhancer):
-    """Restores in a chosen number of DDIM steps, each of them tiled where the photo is large."""
+    """Restores in a chosen number of steps, each of them tiled where the photo is large."""
 
     def __init__(self, folder: Path, device: torch.device):
         self.spec = read_spec(folder, "diffusion", *WEIGHTS)
@@ -195,11 +214,12 @@ class DiffusionEnhancer(Enhancer):
         steps: int,
     ) -> Tensor:
         estimate = self.estimate(degraded, mask, on_step, steps + 1)
-        scheduler = DDIMScheduler.from_config(self.scheduler_config)
-        scheduler.set_timesteps(steps)
+        alpha_bars = DDIMScheduler.from_config(self.scheduler_config).alphas_cumprod
         state = torch.randn(degraded.shape, generator=generator).to(degraded)
-        for i, timestep in enumerate(scheduler.timesteps):
-            alpha_bar = scheduler.alphas_cumprod[timestep].to(state)
+        # In strips: a solver holds several copies of what it is given.
+        solvers = [make_solver(self.scheduler_config, steps) for _ in state.split(STRIP, 2)]
+        for i, timestep in enumerate(solvers[0].timesteps):
+            alpha_bar = alpha_bars[timestep].to(state)
             times = timestep.expand(len(state)).to(self.device)
 
             def network(state: Tensor, *given: Tensor, times=times, alpha_bar=alpha_bar) -> Tensor:
@@ -219,9 +239,11 @@ class DiffusionEnhancer(Enhancer):
                 parts=steps + 1,
             )
             if i + 1 < steps:
-                # In strips: the scheduler holds several copies of what it is given.
-                for now, clean in zip(state.split(256, 2), denoised.split(256, 2), strict=True):
-                    now.copy_(scheduler.step(2 * clean - 1, timestep, now).prev_sample)
+                noise = torch.randn(state.shape, generator=generator).to(state)
+                strips = (x.split(STRIP, 2) for x in (state, denoised.clamp_(0, 1), noise))
+                for solver, now, clean, fresh in zip(solvers, *strips, strict=True):
+                    step = solver.step(2 * clean - 1, timestep, now, variance_noise=fresh)
+                    now.copy_(step.prev_sample)
         return denoised
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@ def test_presets_are_told_apart_and_lie_within_the_options():
     fakes = fake_enhancers()
     assert [name for _, name in PRESETS] == [FIDELITY, BALANCED, REALISM]
     values = [preset(name, fakes) for _, name in PRESETS]
-    assert values == [[0, 1], [1, 4], [1, 8]]  # the fake diffusion takes four steps by default
+    assert values == [[0, 1], [1, 4], [1, 12]]  # the fake diffusion takes four steps by default
     assert preset_of([0, 1], fakes) == FIDELITY
     assert preset_of([1, 4], fakes) == BALANCED
     assert preset_of([0.3, 7], fakes) is None

@@ -60,7 +60,7 @@ def test_maps_show_chance_beside_the_error_and_words_say_so(photo, tmp_path):
     assert spread[:, 48:].mean() > 80
     assert "blue 0, yellow" in panels["gan-spread"].note
     gan, diffusion = views[-1].table.split("</p>")[:2]
-    assert "GAN: 4 seeds differ by" in gan and "in 4 steps" in diffusion
+    assert "GAN: 4 seeds differ by" in gan and f"in {STEPS} steps" in diffusion
     share = int(gan.split("Chance makes ")[1].split("%")[0])
     assert share > 90  # without damage, chance is all its error
     fractions = [view.status.split('value="')[1].split('"')[0] for view in views]

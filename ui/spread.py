@@ -19,7 +19,7 @@ from ui.watch import View
 METHODS = ("gan", "diffusion")
 """Those that draw one of several plausible photos; the VAE gives the mean of its code."""
 SEEDS = 4
-STEPS = 4
+STEPS = 8
 """Least steps of a method that has them: at one step diffusion gives the mean, without chance."""
 NOTHING = 0.05
 """Levels of 255 below which seeds are said to change nothing."""

@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from enhancers.base import autocast, randomness
-from enhancers.diffusion import DDIMScheduler, DiffusionEnhancer
+from enhancers.diffusion import DDIMScheduler, DiffusionEnhancer, make_solver
 from enhancers.inside import Given, given
 
 SCHEDULERS = {
-    "ddim": "DDIM",
+    "sde": "SDE-DPM-Solver++ (2M)",
     "dpm": "DPM-Solver++ (2M)",
-    "ancestral": "DDIM with fresh noise (eta 1)",
+    "ddim": "DDIM",
 }
-"""Ways to walk from noise to a photo, and their names for people.
+"""Ways to walk from noise to a photo, and their names for people; the first is the enhancer's.
 
 DDIM (Song et al. 2021) goes straight towards each prediction; DPM-Solver++ (Lu et al. 2022) also
-uses the prediction before, to second order; with eta 1, DDIM adds fresh noise after every step, as
-the original ancestral sampler does.
+uses the prediction before, to second order; its SDE form adds fresh noise after every step.
 """
 
 
@@ -90,26 +89,25 @@ def walk(
     *,
     steps: int,
     seed: int = 0,
-    scheduler: str = "ddim",
+    scheduler: str = "sde",
 ) -> Iterator[Step]:
-    """Restore a photo and yield every step; with DDIM the last is what `restore` returns.
+    """Restore a photo and yield every step; by default the last is what `restore` returns.
 
     scheduler: a key of `SCHEDULERS`.
     """
-    sampler = _sampler(diffusion, scheduler)
-    sampler.set_timesteps(steps)
+    sampler = _sampler(diffusion, scheduler, steps)
     signals = DDIMScheduler.from_config(diffusion.scheduler_config).alphas_cumprod
     seen = given(degraded, mask, diffusion.device)
     generator = randomness(seed)
     state = torch.randn(degraded.shape, generator=generator).to(seen.degraded)
     estimate = diffusion.estimate(seen.degraded, seen.mask)
-    # Not quite 1: from pure noise the rest under DDIM's root is zero, and may round to below it.
-    more = {"eta": 0.9999, "generator": generator} if scheduler == "ancestral" else {}
     for i, timestep in enumerate(sampler.timesteps):
         now = Noisy(int(timestep), float(signals[timestep]), state.cpu())
         clean = _denoised(diffusion, now, estimate, seen)
         yield Step(i + 1, steps, now, clean.cpu())
         if i + 1 < steps:
+            noise = torch.randn(state.shape, generator=generator).to(state)
+            more = {"variance_noise": noise} if scheduler == "sde" else {}
             state = sampler.step(2 * clean - 1, timestep, state, **more).prev_sample
 
 
@@ -130,13 +128,12 @@ def _denoised(diffusion: DiffusionEnhancer, now: Noisy, estimate: Tensor, seen: 
     return clean.float().clamp(0, 1)
 
 
-def _sampler(diffusion: DiffusionEnhancer, name: str):
+def _sampler(diffusion: DiffusionEnhancer, name: str, steps: int):
     if name not in SCHEDULERS:
         raise ValueError(f"Unknown scheduler '{name}'; choose among {', '.join(SCHEDULERS)}.")
-    if name != "dpm":
-        return DDIMScheduler.from_config(diffusion.scheduler_config)
-    from diffusers import DPMSolverMultistepScheduler
-
-    return DPMSolverMultistepScheduler.from_config(
-        diffusion.scheduler_config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
-    )
+    if name == "ddim":
+        sampler = DDIMScheduler.from_config(diffusion.scheduler_config)
+        sampler.set_timesteps(steps)
+        return sampler
+    algorithm = "sde-dpmsolver++" if name == "sde" else "dpmsolver++"
+    return make_solver(diffusion.scheduler_config, steps, algorithm)

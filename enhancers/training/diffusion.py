@@ -31,7 +31,7 @@ class DiffusionRecipe(Recipe):
 
     mean_share = 0.1
     """Share of the run in which the UNet sees pure noise alone."""
-    pure_noise = 0.25
+    pure_noise = 0.1
     """Share of samples that stay at the last step, the posterior mean, after that."""
 
     trains_mean = trains_unet = True

@@ -21,7 +21,7 @@ from enhancers.weights import save_network
 
 TEMPERS = {
     "grain": (0.5, 1.0),
-    "softness": (0.8, 0.5),
+    "softness": (0.6, 0.5),
     "coarseness": (0.7, 0.7),
     "blocks": (0.5, 1.0),
     "darkness": (0.5, 1.0),

@@ -19,7 +19,7 @@ from ui.inside.exhibit import Exhibit, Film, Picture, View, paragraphs, table, w
 from ui.inside.pictures import Subject, enlarged
 
 STRIP = 8
-FEW, MANY = 4, 12
+FEW, MANY = 8, 12
 """Steps of the figures that restore several times, and of the film at most."""
 SEEDS = 4
 NOTHING = 128
