@@ -183,7 +183,7 @@ def make_scheduler(timesteps: int = 1000) -> DDIMScheduler:
 def make_solver(
     config: Mapping, steps: int, algorithm: str = "sde-dpmsolver++"
 ) -> DPMSolverMultistepScheduler:
-    """Return a scheduler of sampling, of second order, for what a training scheduler's teaches.
+    """Return the scheduler that samples, of second order, by the config of the one that trained.
 
     It remembers its last step, so every photo, or part of one, needs its own.
     """

@@ -67,7 +67,8 @@ def exhibits(diffusion) -> list[Exhibit]:
             "Other ways down",
             "The network only predicts; how to step from one state to the next is the scheduler's "
             "choice. All of these begin with the same noise and the same network and take the "
-            "same number of steps.",
+            "same number of steps; the first, which the Restore tab uses, adds fresh noise after "
+            "each.",
             "Compare schedulers",
             partial(schedulers, diffusion),
             [partial(steps, minimum=2, value=6, elem_id="scheduler-steps")],
