@@ -203,7 +203,8 @@ class DiffusionEnhancer(Enhancer):
         self.mean = load_experts(Ladder, folder / "mean").to(device)
         unet = RestorationUNet.from_pretrained(folder / "unet", torch_dtype=torch.float32)
         self.unet = unet.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-        self.scheduler_config = DDIMScheduler.load_config(folder / "scheduler")
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+        self.scheduler_config, self.alpha_bars = scheduler.config, scheduler.alphas_cumprod
 
     def _restore(
         self,
@@ -214,12 +215,11 @@ class DiffusionEnhancer(Enhancer):
         steps: int,
     ) -> Tensor:
         estimate = self.estimate(degraded, mask, on_step, steps + 1)
-        alpha_bars = DDIMScheduler.from_config(self.scheduler_config).alphas_cumprod
         state = torch.randn(degraded.shape, generator=generator).to(degraded)
         # In strips: a solver holds several copies of what it is given.
         solvers = [make_solver(self.scheduler_config, steps) for _ in state.split(STRIP, 2)]
         for i, timestep in enumerate(solvers[0].timesteps):
-            alpha_bar = alpha_bars[timestep].to(state)
+            alpha_bar = self.alpha_bars[timestep].to(state)
             times = timestep.expand(len(state)).to(self.device)
 
             def network(state: Tensor, *given: Tensor, times=times, alpha_bar=alpha_bar) -> Tensor:

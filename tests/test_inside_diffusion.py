@@ -92,6 +92,7 @@ def test_every_scheduler_draws_from_a_gaussian_with_its_analytic_denoiser(schedu
         unet=SimpleNamespace(predict=predict),
         estimate=lambda degraded, mask: degraded,
         scheduler_config=dict(make_scheduler().config),
+        alpha_bars=make_scheduler().alphas_cumprod,
     )
     *_, last = walk(diffusion, *nothing(64), steps=100, scheduler=scheduler)
     drawn = 2 * last.clean - 1

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from enhancers import NAMES, OPTIONS, load
 from enhancers.base import autocast
 from enhancers.degradations import darken
-from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler
+from enhancers.diffusion import DDIMScheduler, RestorationUNet, make_scheduler, make_solver
 from enhancers.experts import (
     COARSENESS,
     COARSENESS_BONUS,
@@ -180,6 +180,8 @@ def test_schedule_starts_at_pure_noise_and_ends_at_the_photo():
         scheduler.set_timesteps(steps)
         assert scheduler.timesteps[0] == 999
         assert len(scheduler.timesteps) == steps
+        solver = make_solver(scheduler.config, steps)
+        assert torch.equal(solver.timesteps, scheduler.timesteps)
 
 
 def test_forward_process_has_the_schedulers_moments():

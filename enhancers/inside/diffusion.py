@@ -96,19 +96,18 @@ def walk(
     scheduler: a key of `SCHEDULERS`.
     """
     sampler = _sampler(diffusion, scheduler, steps)
-    signals = DDIMScheduler.from_config(diffusion.scheduler_config).alphas_cumprod
     seen = given(degraded, mask, diffusion.device)
     generator = randomness(seed)
     state = torch.randn(degraded.shape, generator=generator).to(seen.degraded)
     estimate = diffusion.estimate(seen.degraded, seen.mask)
     for i, timestep in enumerate(sampler.timesteps):
-        now = Noisy(int(timestep), float(signals[timestep]), state.cpu())
+        now = Noisy(int(timestep), float(diffusion.alpha_bars[timestep]), state.cpu())
         clean = _denoised(diffusion, now, estimate, seen)
         yield Step(i + 1, steps, now, clean.cpu())
         if i + 1 < steps:
-            noise = torch.randn(state.shape, generator=generator).to(state)
-            more = {"variance_noise": noise} if scheduler == "sde" else {}
-            state = sampler.step(2 * clean - 1, timestep, state, **more).prev_sample
+            noise = torch.randn(state.shape, generator=generator).to(state)  # for those that ask
+            step = sampler.step(2 * clean - 1, timestep, state, variance_noise=noise)
+            state = step.prev_sample
 
 
 @torch.inference_mode()
